@@ -1,0 +1,1 @@
+"""The control process: decides what every worker serves, and supervises the rest."""

@@ -1,0 +1,1 @@
+"""gRPC: the services, on top of frontend.http2."""

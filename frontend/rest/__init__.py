@@ -1,0 +1,1 @@
+"""REST: URL grammar, JSON tensors and the JSON error object."""

@@ -1,0 +1,1 @@
+"""Everything two processes, or a process and a client, must agree on."""

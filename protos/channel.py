@@ -1,0 +1,202 @@
+"""The ZeroMQ channel: socket settings, CURVE security, and reading a socket from an event loop.
+
+Rules that hold everywhere: every queue is bounded (high-water marks; a send that would block raises
+`zmq.Again`), nothing lingers at close, and on `tcp://` both ends prove the same CURVE key pair (a peer without it
+is refused before it can say a word). `ipc://` endpoints are guarded by the permissions of their directory.
+
+A ZeroMQ socket's file descriptor is edge-triggered: it wakes once for many messages, and a send may swallow the
+wake-up of a receive. `LoopReader` hides this; whoever sends on a socket that a `LoopReader` reads calls its `poke()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import zmq
+import zmq.utils.z85
+from zmq.auth.thread import ThreadAuthenticator
+
+# Environment of a process that control starts, or that an operator starts beside it.
+ENV_CONTROL = "TENSORMUX_CONTROL"
+ENV_NAME = "TENSORMUX_NAME"
+ENV_BIND = "TENSORMUX_BIND"
+ENV_ADVERTISE = "TENSORMUX_ADVERTISE"
+ENV_CURVE_PUBLIC = "TENSORMUX_CURVE_PUBLIC_KEY"
+ENV_CURVE_SECRET = "TENSORMUX_CURVE_SECRET_KEY"
+
+HIGH_WATER_MARK = 20_000
+HEARTBEAT_IVL_MS = 2_000
+HEARTBEAT_TIMEOUT_MS = 10_000
+# Largest single frame: the 2 GiB - 1 that a protobuf message can have, with room for its header.
+MAX_FRAME_BYTES = (1 << 31) + (1 << 20)
+
+_ZAP_DOMAIN = b"tensormux"
+# Messages handled in one turn of the loop before others get theirs.
+_READ_BURST = 64
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The key pair of a deployment, Z85 text; all its processes hold the same one."""
+
+    public: bytes
+    secret: bytes
+
+    @staticmethod
+    def from_env(env: Mapping[str, str]) -> Curve | None:
+        """The pair in the environment, or None.
+
+        Raises:
+            ValueError: only one of the two variables is set, or they are no pair.
+        """
+        public, secret = env.get(ENV_CURVE_PUBLIC, ""), env.get(ENV_CURVE_SECRET, "")
+        if not public and not secret:
+            return None
+        try:
+            matches = bool(public) and zmq.curve_public(secret.encode()) == public.encode()
+        except (ValueError, zmq.ZMQError):
+            matches = False
+        if not matches:
+            raise ValueError(
+                f"{ENV_CURVE_PUBLIC} and {ENV_CURVE_SECRET} must be set together and be a CURVE key pair"
+            )
+        return Curve(public.encode(), secret.encode())
+
+
+class _OnlyOurKey:
+    """ZAP credentials provider: the one key that may connect."""
+
+    def __init__(self, public: bytes) -> None:
+        self._public = public
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        return zmq.utils.z85.encode(key) == self._public
+
+
+class Channel:
+    """Makes the sockets of one process, all with the same limits and security."""
+
+    def __init__(self, curve: Curve | None = None, *, io_threads: int = 1) -> None:
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
+        self._curve = curve
+        self._authenticator: ThreadAuthenticator | None = None
+
+    def _socket(self, kind: int, *, server: bool, endpoint: str) -> zmq.Socket[bytes]:
+        sock = self.context.socket(kind)
+        sock.setsockopt(zmq.LINGER, 0)
+        sock.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
+        sock.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
+        sock.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        if endpoint.startswith("tcp://"):
+            sock.setsockopt(zmq.IPV6, 1)
+            sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_IVL_MS)
+            sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+            self._secure(sock, server=server)
+        return sock
+
+    def _secure(self, sock: zmq.Socket[bytes], *, server: bool) -> None:
+        if self._curve is None:
+            raise ValueError(f"tcp:// between processes needs {ENV_CURVE_PUBLIC} and {ENV_CURVE_SECRET}")
+        sock.curve_publickey = self._curve.public
+        sock.curve_secretkey = self._curve.secret
+        if not server:
+            sock.curve_serverkey = self._curve.public
+            return
+        if self._authenticator is None:
+            self._authenticator = ThreadAuthenticator(self.context)
+            self._authenticator.start()
+            self._authenticator.configure_curve_callback(
+                "*", credentials_provider=_OnlyOurKey(self._curve.public)
+            )
+        sock.curve_server = True
+        sock.zap_domain = _ZAP_DOMAIN
+
+    def bind_router(self, endpoint: str) -> tuple[zmq.Socket[bytes], str]:
+        """A ROUTER bound to `endpoint` and the endpoint it got (a `tcp://...:*` port is filled in).
+
+        A message to a peer that has gone raises EHOSTUNREACH instead of vanishing.
+
+        Raises:
+            zmq.ZMQError: the address cannot be bound.
+            ValueError: `tcp://` without a key pair.
+        """
+        sock = self._socket(zmq.ROUTER, server=True, endpoint=endpoint)
+        sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        sock.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        sock.bind(endpoint)
+        return sock, sock.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+
+    def connect_dealer(self, endpoint: str, *, identity: bytes) -> zmq.Socket[bytes]:
+        """A DEALER that connects, and keeps reconnecting, to `endpoint`.
+
+        Raises:
+            zmq.ZMQError: the endpoint is malformed.
+            ValueError: `tcp://` without a key pair.
+        """
+        sock = self._socket(zmq.DEALER, server=False, endpoint=endpoint)
+        sock.setsockopt(zmq.IDENTITY, identity)
+        sock.setsockopt(zmq.RECONNECT_IVL, 50)
+        sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
+        sock.connect(endpoint)
+        return sock
+
+    def close(self) -> None:
+        """Close all sockets at once and free the context."""
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self.context.destroy(linger=0)
+
+
+Frames = Sequence[zmq.Frame]
+
+
+class LoopReader:
+    """Calls `on_message(frames)` on the loop for each message that `sock` receives, in bounded bursts."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: zmq.Socket[bytes],
+        on_message: Callable[[Frames], None],
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._on_message = on_message
+        self._fd = sock.getsockopt(zmq.FD)
+        self._scheduled = False
+        self._closed = False
+        loop.add_reader(self._fd, self._read)
+        self.poke()
+
+    def poke(self) -> None:
+        """Look for messages once this turn; to be called after every send on the same socket."""
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            self._loop.call_soon(self._read)
+
+    def _read(self) -> None:
+        self._scheduled = False
+        receive = self._sock.recv_multipart
+        for _ in range(_READ_BURST):
+            if self._closed:
+                return
+            try:
+                frames = receive(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            self._on_message(frames)
+        self.poke()
+
+    def close(self) -> None:
+        """Stop reading; the socket itself stays open."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._fd)
+
+
+def new_incarnation() -> str:
+    """A random name for one life of one process."""
+    return os.urandom(8).hex()

@@ -1,0 +1,350 @@
+"""Messages between the processes of one tensormux: msgspec Structs, in msgpack.
+
+Two planes. On the *control plane* every peer holds one connection to control; messages are tagged unions
+(`ToControl`, `ToPeer`). Control's messages are snapshots with an epoch, so losing any of them is mended by the
+next. On the *data plane* a front end holds one connection to each worker; one ZeroMQ message carries all
+requests (or replies) of one loop turn: frame 0 is `InferBatch` or `ReplyBatch`, further frames are the bytes of large
+tensors. Data-plane structs are arrays on the wire, for speed.
+
+`PROTOCOL_VERSION` is checked when a peer registers; raise it with every incompatible change here.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+# Tensors of at least this many bytes travel as their own ZeroMQ frame, not copied into the header frame.
+FRAME_THRESHOLD_BYTES = 64 * 1024
+
+
+class State(IntEnum):
+    """State of a servable version; the numbers are `ModelVersionStatus.State`'s."""
+
+    UNKNOWN = 0
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+# --- data plane -----------------------------------------------------------------------------------------------
+
+
+class Tensor(msgspec.Struct, array_like=True, gc=False):
+    """A tensor by value.
+
+    Attributes:
+        dtype: `tensorflow.DataType` number.
+        shape: fully defined, `()` for a scalar.
+        data: row-major little-endian bytes (bool one byte each, half and bfloat16 two); for DT_STRING a list with
+            one bytes object per element; an int is the index of the frame that holds the bytes (0 is the first
+            frame after the header).
+    """
+
+    dtype: int
+    shape: tuple[int, ...]
+    data: bytes | int | list[bytes]
+
+
+class Infer(msgspec.Struct, array_like=True, gc=False):
+    """One request for a worker.
+
+    Attributes:
+        id: chosen by the front end, unique per connection.
+        timeout_us: time left until the client's deadline, microseconds, counted from arrival; 0 means none.
+        inputs: one tensor for each input of the signature, in sorted alias order.
+        outputs: positions in the sorted list of the signature's output aliases, in the order wanted; empty
+            means all.
+    """
+
+    id: int
+    model: str
+    version: int
+    signature: str
+    timeout_us: int
+    inputs: list[Tensor]
+    outputs: tuple[int, ...]
+
+
+class InferBatch(msgspec.Struct, array_like=True, gc=False):
+    """Front end to worker: the requests of one loop turn, and ids of requests whose client has gone."""
+
+    requests: list[Infer]
+    cancelled: list[int]
+
+
+class Reply(msgspec.Struct, array_like=True, gc=False):
+    """Outcome of one `Infer`: canonical code; message when not OK; output tensors in the order asked for."""
+
+    id: int
+    code: int
+    message: str
+    outputs: list[Tensor]
+
+
+class ReplyBatch(msgspec.Struct, array_like=True, gc=False):
+    """Worker to front end: the replies of one loop turn."""
+
+    replies: list[Reply]
+
+
+# --- control plane: configuration --------------------------------------------------------------------------------
+
+
+class BatchingConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`BatchingParameters` with defaults applied (batching.md 5.1); sizes are rows, times microseconds."""
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int
+    allowed_batch_sizes: tuple[int, ...] = ()
+    pad_variable_length_inputs: bool = False
+    enable_large_batch_splitting: bool = False
+    max_execution_batch_size: int = 1000
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What control tells a worker about how to load and run.
+
+    Attributes:
+        saved_model_tags: tag set of the MetaGraph to load.
+        session_config: serialized `tensorflow.ConfigProto`.
+        batching: None runs each request alone.
+        num_run_threads: executor threads for expensive requests when not batching; 0 means one a CPU.
+        num_load_threads: how many versions may load at once.
+        max_num_load_retries, load_retry_interval_micros: as the flags of the same names.
+        enable_model_warmup: run signatures once before AVAILABLE, so that run modes are measured.
+        max_outstanding_requests: requests a worker holds before it refuses with UNAVAILABLE.
+        heartbeat_seconds: how often a peer says that it lives.
+    """
+
+    saved_model_tags: tuple[str, ...] = ("serve",)
+    session_config: bytes = b""
+    batching: BatchingConfig | None = None
+    num_run_threads: int = 0
+    num_load_threads: int = 1
+    max_num_load_retries: int = 5
+    load_retry_interval_micros: int = 60_000_000
+    enable_model_warmup: bool = True
+    max_outstanding_requests: int = 16_384
+    heartbeat_seconds: float = 1.0
+
+
+class FrontendConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What control tells a front end about how to listen and answer.
+
+    Attributes:
+        grpc_port: TCP port on all IPv4 interfaces; 0 for none.
+        grpc_socket_path: unix socket for gRPC; empty for none.
+        rest_port: TCP port on all interfaces; 0 for none.
+        rest_timeout_ms: deadline of a REST inference; <= 0 for none.
+        max_body_bytes: limit of a REST body, also after decompression.
+        max_message_bytes: limit of a gRPC message.
+        max_header_bytes: limit of an HTTP/1.1 request head.
+        max_connections: per front end; more are closed at once.
+        max_streams: concurrent HTTP/2 streams of one connection.
+        idle_timeout_seconds: a connection without a request for so long is closed; <= 0 never.
+        request_timeout_seconds: a client that needs longer than this to send one request is cut off.
+        drain_seconds: how long a stopping front end waits for requests in flight.
+    """
+
+    grpc_port: int = 8500
+    grpc_socket_path: str = ""
+    rest_port: int = 0
+    rest_timeout_ms: int = 30_000
+    enable_cors: bool = False
+    serialize_as_tensor_content: bool = False
+    check_method_name: bool = False
+    max_body_bytes: int = 1 << 30
+    max_message_bytes: int = (1 << 31) - 1
+    max_header_bytes: int = 64 * 1024
+    max_connections: int = 65_536
+    max_streams: int = 1_024
+    max_outstanding_requests: int = 16_384
+    idle_timeout_seconds: float = 0.0
+    request_timeout_seconds: float = 120.0
+    drain_seconds: float = 10.0
+    heartbeat_seconds: float = 1.0
+
+
+# --- control plane: peer to control ---------------------------------------------------------------------------------
+
+
+class Hello(msgspec.Struct, tag=True, kw_only=True):
+    """First message of a peer; sent again, with the same incarnation, whenever control asks (`Resync`).
+
+    Attributes:
+        role: "worker" or "frontend".
+        name: stable name of the slot, such as "worker-0"; the same after a restart.
+        incarnation: random, new with every process start.
+        endpoint: where a worker takes inferences; empty for a front end.
+        device: what the worker is pinned to, for people to read.
+    """
+
+    protocol: int
+    role: str
+    name: str
+    incarnation: str
+    pid: int
+    endpoint: str = ""
+    device: str = ""
+
+
+class ServableReport(msgspec.Struct, kw_only=True):
+    """State of one version on one worker; `signatures` is a serialized `tensorflow.serving.SignatureDefMap`.
+
+    `signatures` is set when AVAILABLE. `code` and `message` tell why a version ended, OK when it was unloaded.
+    """
+
+    name: str
+    version: int
+    state: int
+    code: int = 0
+    message: str = ""
+    signatures: bytes = b""
+
+
+class WorkerReport(msgspec.Struct, tag=True, kw_only=True):
+    """States of servables on a worker.
+
+    Attributes:
+        seq: counts a worker's reports from 1; a gap makes control ask for a `Resync`.
+        full: `servables` is everything the worker knows; otherwise only what changed.
+        epoch: of the last `Desired` that was applied.
+    """
+
+    seq: int
+    full: bool
+    epoch: int
+    servables: list[ServableReport]
+
+
+class FrontendReport(msgspec.Struct, tag=True, kw_only=True):
+    """What a front end listens on; `error` is set when a listener could not be opened (`what` tells which)."""
+
+    epoch: int
+    grpc_open: bool = False
+    unix_open: bool = False
+    rest_open: bool = False
+    grpc_error: str = ""
+    rest_error: str = ""
+
+
+class Heartbeat(msgspec.Struct, tag=True, kw_only=True):
+    """Sent every `heartbeat_seconds`. `epoch` is the last snapshot applied, `outstanding` requests in flight."""
+
+    epoch: int
+    outstanding: int = 0
+    rss_bytes: int = 0
+
+
+class ReloadRequest(msgspec.Struct, tag=True, kw_only=True):
+    """A front end passes on HandleReloadConfigRequest; `config` is a serialized `ModelServerConfig`."""
+
+    id: int
+    config: bytes
+
+
+ToControl = Hello | WorkerReport | FrontendReport | Heartbeat | ReloadRequest
+
+
+# --- control plane: control to peer ---------------------------------------------------------------------------------
+
+
+class Welcome(msgspec.Struct, tag=True, kw_only=True):
+    """Answer to `Hello`; exactly one of the configurations is set, by the peer's role."""
+
+    protocol: int
+    worker: WorkerConfig | None = None
+    frontend: FrontendConfig | None = None
+
+
+class Rejected(msgspec.Struct, tag=True, kw_only=True):
+    """Answer to a `Hello` that control cannot work with (other protocol version, unknown role); the peer exits."""
+
+    reason: str
+
+
+class DesiredServable(msgspec.Struct, kw_only=True):
+    """A version that a worker should have loaded from `path` (a local directory)."""
+
+    name: str
+    version: int
+    path: str
+
+
+class Desired(msgspec.Struct, tag=True, kw_only=True):
+    """Everything one worker should have loaded now; what is loaded and not listed gets unloaded."""
+
+    epoch: int
+    servables: list[DesiredServable]
+
+
+class WorkerEntry(msgspec.Struct, kw_only=True):
+    """A registered, live worker; front ends connect to `endpoint`. A new incarnation is a new worker."""
+
+    id: int
+    name: str
+    incarnation: str
+    endpoint: str
+
+
+class VersionEntry(msgspec.Struct, kw_only=True):
+    """One version of a model, summed over workers.
+
+    Attributes:
+        state, code, message: what GetModelStatus says.
+        workers: ids of the workers on which the version is AVAILABLE.
+        signatures: serialized `SignatureDefMap`; empty unless some worker has the version.
+    """
+
+    version: int
+    state: int
+    code: int = 0
+    message: str = ""
+    workers: list[int] = []
+    signatures: bytes = b""
+
+
+class ModelEntry(msgspec.Struct, kw_only=True):
+    """All versions ever seen of one model, and its labels."""
+
+    name: str
+    versions: list[VersionEntry]
+    labels: dict[str, int] = {}
+
+
+class Catalog(msgspec.Struct, tag=True, kw_only=True):
+    """All a front end knows. Ports open when `serving` turns true and stay open."""
+
+    epoch: int
+    serving: bool
+    workers: list[WorkerEntry]
+    models: list[ModelEntry]
+
+
+class ReloadReply(msgspec.Struct, tag=True, kw_only=True):
+    """Outcome of `ReloadRequest` `id`."""
+
+    id: int
+    code: int
+    message: str
+
+
+class Resync(msgspec.Struct, tag=True):
+    """Control has lost track of this peer (it restarted, or a report is missing): send `Hello` and a full report."""
+
+
+class Stop(msgspec.Struct, tag=True, kw_only=True):
+    """End in order: a front end closes its doors and drains, a worker finishes what it has; both then exit."""
+
+    grace_seconds: float
+
+
+ToPeer = Welcome | Rejected | Desired | Catalog | ReloadReply | Resync | Stop

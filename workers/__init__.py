@@ -1,0 +1,1 @@
+"""The worker process: owns loaded SavedModels and their batching queues."""
