@@ -60,9 +60,7 @@ class Curve:
         except (ValueError, zmq.ZMQError):
             matches = False
         if not matches:
-            raise ValueError(
-                f"{ENV_CURVE_PUBLIC} and {ENV_CURVE_SECRET} must be set together and be a CURVE key pair"
-            )
+            raise ValueError(f"{ENV_CURVE_PUBLIC} and {ENV_CURVE_SECRET} must be set together and be a CURVE key pair")
         return Curve(public.encode(), secret.encode())
 
 
@@ -108,9 +106,7 @@ class Channel:
         if self._authenticator is None:
             self._authenticator = ThreadAuthenticator(self.context)
             self._authenticator.start()
-            self._authenticator.configure_curve_callback(
-                "*", credentials_provider=_OnlyOurKey(self._curve.public)
-            )
+            self._authenticator.configure_curve_callback("*", credentials_provider=_OnlyOurKey(self._curve.public))
         sock.curve_server = True
         sock.zap_domain = _ZAP_DOMAIN
 
@@ -127,7 +123,7 @@ class Channel:
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
         sock.setsockopt(zmq.ROUTER_HANDOVER, 1)
         sock.bind(endpoint)
-        return sock, sock.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        return sock, sock.last_endpoint.rstrip(b"\0").decode()
 
     def connect_dealer(self, endpoint: str, *, identity: bytes) -> zmq.Socket[bytes]:
         """A DEALER that connects, and keeps reconnecting, to `endpoint`.
@@ -165,7 +161,7 @@ class LoopReader:
         self._loop = loop
         self._sock = sock
         self._on_message = on_message
-        self._fd = sock.getsockopt(zmq.FD)
+        self._fd: int = sock.FD
         self._scheduled = False
         self._closed = False
         loop.add_reader(self._fd, self._read)
