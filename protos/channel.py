@@ -14,6 +14,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import zmq
 import zmq.utils.z85
@@ -123,7 +124,7 @@ class Channel:
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
         sock.setsockopt(zmq.ROUTER_HANDOVER, 1)
         sock.bind(endpoint)
-        return sock, sock.last_endpoint.rstrip(b"\0").decode()
+        return sock, cast(bytes, sock.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
     def connect_dealer(self, endpoint: str, *, identity: bytes) -> zmq.Socket[bytes]:
         """A DEALER that connects, and keeps reconnecting, to `endpoint`.
