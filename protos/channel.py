@@ -164,13 +164,13 @@ class LoopReader:
         self._on_message = on_message
         self._fd: int = sock.FD
         self._scheduled = False
-        self._closed = False
+        self.closed = False
         loop.add_reader(self._fd, self._read)
         self.poke()
 
     def poke(self) -> None:
         """Look for messages once this turn; to be called after every send on the same socket."""
-        if not self._scheduled and not self._closed:
+        if not self._scheduled and not self.closed:
             self._scheduled = True
             self._loop.call_soon(self._read)
 
@@ -178,7 +178,7 @@ class LoopReader:
         self._scheduled = False
         receive = self._sock.recv_multipart
         for _ in range(_READ_BURST):
-            if self._closed:
+            if self.closed:
                 return
             try:
                 frames = receive(zmq.DONTWAIT, copy=False)
@@ -189,8 +189,8 @@ class LoopReader:
 
     def close(self) -> None:
         """Stop reading; the socket itself stays open."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._loop.remove_reader(self._fd)
 
 

@@ -32,6 +32,11 @@ class State(IntEnum):
     END = 50
 
 
+# `Reply.code` of a request for a version that the worker does not have (any more): nothing was run, and the front end
+# resolves the request again. Never shown to a client.
+CODE_GONE = 100
+
+
 # --- data plane -----------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,130 @@
+"""What there is to start on this box: front ends and workers, their private directory, and the gRPC unix socket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from control.devices import Device
+from control.supervisor import ChildSpec
+from protos.channel import ENV_BIND, ENV_CONTROL, ENV_NAME
+
+ENV_DEVICE = "TENSORMUX_DEVICE"
+ENV_GRPC_UNIX_FD = "TENSORMUX_GRPC_UNIX_FD"
+
+# Longest path of a unix socket on Linux, without its end; names of sockets in the run directory are shorter than 40.
+_SUN_PATH = 107
+_LONGEST_NAME = 40
+
+
+class RunDirectory:
+    """A directory for the sockets between processes, which only this user can enter; removed at the end."""
+
+    def __init__(self) -> None:
+        """Make it.
+
+        Raises:
+            OSError: no directory could be made.
+        """
+        base = tempfile.gettempdir()
+        if len(os.fsencode(base)) > _SUN_PATH - _LONGEST_NAME - len("/tensormux-12345678/"):
+            base = "/tmp"
+        self.path = tempfile.mkdtemp(prefix="tensormux-", dir=base)
+
+    def ipc(self, name: str) -> str:
+        """The ZeroMQ endpoint for a socket file `name` in it."""
+        return f"ipc://{self.path}/{name}"
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A stream socket bound to `path`, not listening: clients are refused until a front end calls listen().
+
+    A socket file that nobody answers on is replaced.
+
+    Raises:
+        OSError: the path is in use, is no socket, or cannot be bound.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        sock.bind(path)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise FileExistsError(f"{path} exists and is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise FileExistsError(f"{path} is in use by another process")
+
+
+def local_endpoint(endpoint: str) -> str:
+    """The address at which this box's own processes reach a bound `endpoint`."""
+    for everywhere in ("tcp://0.0.0.0:", "tcp://[::]:"):
+        if endpoint.startswith(everywhere):
+            return f"tcp://127.0.0.1:{endpoint.removeprefix(everywhere)}"
+    return endpoint
+
+
+def worker_spec(index: int, device: Device, *, control: str, run: RunDirectory, over_tcp: bool) -> ChildSpec:
+    """The worker of one device. `over_tcp`: front ends run elsewhere, so it takes inferences at a TCP port."""
+    name = f"worker-{index}"
+
+    def env(generation: int) -> Mapping[str, str]:
+        # An endpoint is never used twice: a message for an earlier life must not reach a later one.
+        bind = "tcp://0.0.0.0:*" if over_tcp else run.ipc(f"{name}-{generation}.sock")
+        return {
+            **_common_env(name, control),
+            ENV_BIND: bind,
+            ENV_DEVICE: device.name,
+            "CUDA_VISIBLE_DEVICES": device.cuda_visible_devices,
+        }
+
+    return ChildSpec(name=name, argv=_module("workers"), env=env)
+
+
+def frontend_spec(index: int, *, control: str, unix: socket.socket | None) -> ChildSpec:
+    """One front end; all of them inherit the socket of --grpc_socket_path."""
+    name = f"frontend-{index}"
+    extra = {ENV_GRPC_UNIX_FD: str(unix.fileno())} if unix is not None else {}
+    fds = (unix.fileno(),) if unix is not None else ()
+    return ChildSpec(
+        name=name, argv=_module("frontend"), env=lambda _: {**_common_env(name, control), **extra}, pass_fds=fds
+    )
+
+
+def _module(name: str) -> tuple[str, ...]:
+    # -P: a folder that happens to be called `workers` where the server was started must not be taken for ours.
+    return (sys.executable, "-P", "-m", name)
+
+
+def _common_env(name: str, control: str) -> dict[str, str]:
+    env = {ENV_CONTROL: control, ENV_NAME: name}
+    root = str(Path(__file__).resolve().parent.parent)
+    if root not in site.getsitepackages():
+        env["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+    return env

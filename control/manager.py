@@ -1,0 +1,316 @@
+"""Decides what each worker should have loaded: desired state, versions on disk and reported states in, snapshots out.
+
+No I/O and no clock here. Whoever owns a `Manager` feeds it configurations, looks at the file system and reports of
+workers, in any order, and asks it for the lists it has `decided` and the summed `models`. Both are functions of the
+state only, so a lost message or a restarted process is mended by asking again. Guarantees:
+
+- A configuration is taken over as a whole or not at all.
+- A model whose base path cannot be listed keeps what it has, and touches no other model.
+- A version that failed on a worker is tried there again only after its files changed or it was gone for a while; the
+  worker has then confirmed a list without it, which makes it forget the failure.
+- A version whose loading ended the worker twice is not given to it again: it has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from control.catalog import Board, Ended, Key
+from control.labels import assign_labels
+from control.log import LOGGER
+from control.model_config import Models, read_models
+from control.policy import Stage, next_desired
+from control.watch import Look, ModelWatch, Sight
+from protos.errors import Code, ServingError, code_name
+from protos.messages import DesiredServable, ModelEntry, ServableReport, State, VersionEntry, WorkerEntry
+from protos.public import ModelServerConfig
+
+# So many workers may end while they load one version before it counts as failed.
+STRIKES = 2
+
+_STATES = frozenset(State)
+
+
+@dataclass
+class _Slot:
+    """What the manager knows of a live worker beyond its states."""
+
+    name: str
+    acked_epoch: int = 0
+    chosen: dict[str, frozenset[int]] = field(default_factory=dict)
+    # Failures that the worker has to forget before the next try: the epoch of the list without them, once it was sent.
+    retrying: dict[Key, int | None] = field(default_factory=dict)
+
+
+class Manager:
+    """The control loop's state and rules."""
+
+    def __init__(self, *, periodic: bool, allow_unavailable_labels: bool) -> None:
+        """Start without a configuration.
+
+        Args:
+            periodic: there will be further looks at each model, so a vanished version may wait for the next to confirm.
+            allow_unavailable_labels: --allow_version_labels_for_unavailable_models.
+        """
+        self._periodic = periodic
+        self._allow_unavailable_labels = allow_unavailable_labels
+        self._board = Board()
+        self._models: Models | None = None
+        self._labels: dict[str, dict[str, int]] = {}
+        self._watches: dict[str, ModelWatch] = {}
+        self._slots: dict[int, _Slot] = {}
+        self._strikes: dict[tuple[str, Key], int] = {}
+        self._entries: dict[str, ModelEntry] = {}
+        self._dirty: set[str] = set()
+
+    # --- configuration ---
+
+    @property
+    def configured(self) -> list[str]:
+        """Names of the models that are to be served."""
+        return list(self._watches)
+
+    def apply(self, config: ModelServerConfig) -> tuple[list[str], list[str]]:
+        """Replace the configuration; returns the names of new models, and of those that should be looked at at once.
+
+        A configuration without content changes nothing.
+
+        Raises:
+            ServingError: the configuration is illegal or a label may not move; nothing has changed.
+        """
+        models = read_models(config, self._models)
+        if models is None:
+            LOGGER.info("Taking no action for empty config.")
+            return [], []
+        labels = {
+            name: assign_labels(
+                name,
+                current=self._labels.get(name, {}),
+                requested=settings.labels,
+                available=[entry.version for entry in self.versions(name) if entry.state == State.AVAILABLE],
+                allow_unavailable=self._allow_unavailable_labels,
+            )
+            for name, settings in models.items()
+        }
+        if models == self._models and labels == self._labels:
+            return [], []
+        LOGGER.info("Adding/updating models.")
+        new = [name for name in models if name not in self._watches]
+        due = list(new)
+        for name in self._watches.keys() - models.keys():
+            del self._watches[name]
+            self._aspire(name, ())
+        for name, settings in models.items():
+            LOGGER.info(" (Re-)adding model: %s", name)
+            watch = self._watches.get(name)
+            if watch is None:
+                self._watches[name] = ModelWatch(settings, self._periodic)
+            elif watch.reconfigure(settings):
+                due.append(name)
+        self._watches = {name: self._watches[name] for name in models}
+        self._models, self._labels = models, labels
+        self._dirty |= models.keys()
+        LOGGER.info("Finished adding/updating models")
+        return new, due
+
+    # --- file system ---
+
+    def look_for(self, name: str) -> Look | None:
+        """What to look for on disk for a model; None when it is no longer configured."""
+        watch = self._watches.get(name)
+        if watch is None:
+            return None
+        stages = [stage for worker in self._slots for stage in self._board.stages(worker, name).items()]
+        known = {version for version, stage in stages if stage is not Stage.ABSENT}
+        failed = {version for version, stage in stages if stage is Stage.FAILED}
+        return watch.request(known=known, failed=failed)
+
+    def saw(self, name: str, sight: Sight) -> tuple[str, ...]:
+        """Take in a look at a model; returns warnings for people."""
+        watch = self._watches.get(name)
+        if watch is None:
+            return ()
+        before = (watch.observed, watch.versions)
+        for version in watch.saw(sight):
+            if self._board.failed_on((name, version)):
+                LOGGER.info(
+                    "The files of servable {name: %s version: %d} have changed: it is tried again", name, version
+                )
+                self._forgive((name, version))
+        if (watch.observed, watch.versions) != before:
+            self._aspire(name, watch.versions)
+        return watch.warnings
+
+    def look_failed(self, name: str, error: ServingError) -> None:
+        """A model could not be looked at."""
+        watch = self._watches.get(name)
+        if watch is not None:
+            watch.failed(error)
+
+    def _aspire(self, name: str, versions: Collection[int]) -> None:
+        for version in self._board.aspired(name) - frozenset(versions):
+            self._forgive((name, version))
+        self._board.aspire(name, versions)
+        self._dirty.add(name)
+
+    def _forgive(self, key: Key) -> None:
+        """Forget that `key` failed, here and, with the next list, on the workers; only then is it tried again."""
+        self._strikes = {struck: n for struck, n in self._strikes.items() if struck[1] != key}
+        for worker_id in self._board.failed_on(key):
+            self._slots[worker_id].retrying[key] = None
+        self._board.forgive(key)
+        self._dirty.add(key[0])
+
+    # --- workers ---
+
+    def worker_joined(self, entry: WorkerEntry) -> None:
+        """A worker has registered, or registered again."""
+        if entry.id not in self._slots:
+            self._slots[entry.id] = _Slot(entry.name)
+            failed = {
+                key: _deadly(key) for (slot, key), n in self._strikes.items() if slot == entry.name and n >= STRIKES
+            }
+            self._board.add_worker(entry, failed)
+            self._dirty |= self._all_models()
+
+    def worker_left(self, worker_id: int, *, crashed: bool) -> None:
+        """A worker is gone. `crashed`: not in order, so what it was loading is under suspicion."""
+        slot = self._slots.pop(worker_id, None)
+        if slot is None:
+            return
+        loading = self._board.remove_worker(worker_id)
+        for key in loading if crashed else ():
+            self._strikes[slot.name, key] = self._strikes.get((slot.name, key), 0) + 1
+            LOGGER.error("%s ended while it was loading servable {name: %s version: %d}", slot.name, *key)
+        self._dirty |= self._all_models()
+
+    def worker_reported(self, worker_id: int, servables: Iterable[ServableReport], *, full: bool) -> None:
+        """Take in a report; states that don't exist are dropped from it."""
+        slot = self._slots.get(worker_id)
+        if slot is None:
+            return
+        good = []
+        for report in servables:
+            if report.state not in _STATES:
+                LOGGER.error("%s reports state %d of a servable; there is none", slot.name, report.state)
+                continue
+            if report.state == State.AVAILABLE:
+                self._strikes.pop((slot.name, (report.name, report.version)), None)
+            good.append(report)
+        self._dirty |= self._board.report(worker_id, good, full=full)
+
+    def sent(self, worker_id: int, epoch: int) -> None:
+        """The list that was last decided for a worker was sent, or had been sent already, under `epoch`."""
+        retrying = self._slots[worker_id].retrying
+        for key, at in retrying.items():
+            if at is None:
+                retrying[key] = epoch
+
+    def acked(self, worker_id: int, epoch: int) -> None:
+        """A worker has carried out the list of `epoch`."""
+        slot = self._slots.get(worker_id)
+        if slot is None:
+            return
+        slot.acked_epoch = epoch
+        for key in [key for key, at in slot.retrying.items() if at is not None and at <= epoch]:
+            del slot.retrying[key]
+            self._dirty.add(key[0])
+
+    # --- decisions ---
+
+    @property
+    def dirty(self) -> bool:
+        """Something has changed since the last `refresh`."""
+        return bool(self._dirty)
+
+    def refresh(self) -> None:
+        """Decide anew, and sum up, for what has changed."""
+        dirty, self._dirty = self._dirty, set()
+        for worker_id, slot in self._slots.items():
+            for name in dirty:
+                slot.chosen[name] = self._choose(slot, name, self._board.stages(worker_id, name))
+                self._board.leave(worker_id, name, slot.chosen[name])
+        for name in dirty:
+            self._sum(name)
+
+    def _choose(self, slot: _Slot, name: str, stages: dict[int, Stage]) -> frozenset[int]:
+        watch = self._watches.get(name)
+        if watch is None:
+            return frozenset()
+        if not watch.observed:
+            # Control may be younger than the worker: nothing is unloaded before the disk was looked at.
+            return frozenset(v for v, stage in stages.items() if stage in (Stage.LOADING, Stage.READY))
+        held = {version for model, version in slot.retrying if model == name}
+        for version in watch.versions:
+            if self._strikes.get((slot.name, (name, version)), 0) >= STRIKES:
+                stages.pop(version, None)
+                held.add(version)
+        incomplete = {version.number for version in watch.versions.values() if not version.complete}
+        if incomplete and (len(incomplete) < len(watch.versions) or self._has_any(name)):
+            held |= incomplete
+        return next_desired(watch.versions, stages, held=held)
+
+    def _has_any(self, name: str) -> bool:
+        return any(Stage.READY in self._board.stages(worker, name).values() for worker in self._slots)
+
+    def decided(self, worker_id: int) -> list[DesiredServable]:
+        """What a worker should have loaded as of the last `refresh`: models in order, highest version first."""
+        chosen = self._slots[worker_id].chosen
+        return [
+            DesiredServable(name=name, version=version, path=watch.path(version))
+            for name, watch in self._watches.items()
+            for version in sorted(chosen.get(name, ()), reverse=True)
+        ]
+
+    def workers(self) -> list[WorkerEntry]:
+        """Live workers, by id."""
+        return self._board.workers()
+
+    def models(self) -> list[ModelEntry]:
+        """All models with their versions and labels as of the last `refresh`, by name."""
+        return [self._entries[name] for name in sorted(self._entries)]
+
+    def versions(self, name: str) -> list[VersionEntry]:
+        """All versions of a model as of the last `refresh`, highest first."""
+        entry = self._entries.get(name)
+        return entry.versions if entry is not None else []
+
+    def watch(self, name: str) -> ModelWatch | None:
+        """What is known of the files of a model, None when it is not configured."""
+        return self._watches.get(name)
+
+    def _sum(self, name: str) -> None:
+        before = {entry.version: entry for entry in self.versions(name)}
+        now = ModelEntry(name=name, versions=self._board.model(name), labels=self._labels.get(name, {}))
+        self._entries[name] = now
+        for entry in now.versions:
+            old = before.get(entry.version)
+            if old is None or (old.state, old.message) != (entry.state, entry.message):
+                _log_state(name, entry)
+
+    def _all_models(self) -> set[str]:
+        return self._watches.keys() | self._entries.keys()
+
+
+def _deadly(key: Key) -> Ended:
+    return Ended(
+        Code.INTERNAL, f"Loading servable {{name: {key[0]} version: {key[1]}}} ended the worker {STRIKES} times"
+    )
+
+
+_TEXTS = {
+    State.LOADING: "Loading servable version {name: %s version: %d}",
+    State.AVAILABLE: "Successfully loaded servable version {name: %s version: %d}",
+    State.UNLOADING: "Quiescing servable version {name: %s version: %d}",
+}
+
+
+def _log_state(name: str, entry: VersionEntry) -> None:
+    if entry.state == State.END and entry.code != Code.OK:
+        text = "Encountered an error for servable version {name: %s version: %d}: %s: %s"
+        LOGGER.error(text, name, entry.version, code_name(entry.code), entry.message)
+    elif entry.state == State.END:
+        LOGGER.info("Done unloading servable version {name: %s version: %d}", name, entry.version)
+    elif State(entry.state) in _TEXTS:
+        LOGGER.info(_TEXTS[State(entry.state)], name, entry.version)

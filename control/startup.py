@@ -1,0 +1,229 @@
+"""From options to everything that the server needs to know before it starts anything: checks, in upstream's order.
+
+`prepare` reads the configuration files and starts nothing. What fails is what TensorFlow's model server refuses to
+start with, in its words; flags of our own are checked last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from protos.text import read_text_file
+
+from control.devices import Device, parse_devices
+from control.model_config import read_models, single_model
+from control.options import FLAGS, Options, schedulable_cpus, unavailable_flags_given
+from protos.batching_rules import batching_config
+from protos.errors import Code, ServingError, invalid_argument
+from protos.messages import BatchingConfig, FrontendConfig, WorkerConfig
+from protos.public import BatchingParameters, ConfigProto, ModelServerConfig
+
+_LARGEST_PORT = 65_535
+_MAX_PROCESSES = 1_024
+_MAX_THREADS = 4_096
+_ONE_WEEK_SECONDS = 7 * 24 * 3600.0
+_LARGEST = (1 << 31) - 1
+
+# Lowest and highest value of our own flags.
+_RANGES: dict[str, tuple[float, float]] = {
+    "num_frontends": (0, _MAX_PROCESSES),
+    "external_workers": (0, _MAX_PROCESSES),
+    "num_run_threads": (0, _MAX_THREADS),
+    "max_body_bytes": (1, 1 << 40),
+    "max_connections": (1, _LARGEST),
+    "max_streams_per_connection": (1, _LARGEST),
+    "start_timeout_seconds": (0, _ONE_WEEK_SECONDS),
+    "drain_seconds": (0, _ONE_WEEK_SECONDS),
+    "idle_timeout_seconds": (0, _ONE_WEEK_SECONDS),
+    "request_timeout_seconds": (0.001, _ONE_WEEK_SECONDS),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Startup:
+    """A checked plan.
+
+    Attributes:
+        worker, frontend: what every worker and every front end is told.
+        model_config: the models to start with; `read_models` accepts it.
+        devices: one worker each; empty when workers are started elsewhere.
+        num_frontends: front ends to start here; 0 when they are started elsewhere.
+        complaints: lines for the log, at error level: what the command line asks for and will not get.
+        notes: lines for the log, at info level.
+    """
+
+    worker: WorkerConfig
+    frontend: FrontendConfig
+    model_config: ModelServerConfig
+    devices: tuple[Device, ...]
+    num_frontends: int
+    complaints: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def prepare(options: Options, env: Mapping[str, str], *, cpus: int | None = None) -> Startup:
+    """The plan for `options`.
+
+    Args:
+        options: as `control.flags.parse` gives them.
+        env: for `CUDA_VISIBLE_DEVICES`.
+        cpus: schedulable CPUs, found out when left out.
+
+    Raises:
+        ServingError: the server cannot start like this; print it as `Failed to start server. Error: <it>`.
+    """
+    cpus = cpus or schedulable_cpus()
+    complaints = [f"unknown argument: {argument} (ignored)" for argument in options.unknown_arguments]
+    complaints += [
+        f"--{name} is not available in tensormux yet and is ignored" for name in unavailable_flags_given(options)
+    ]
+    _check_server_options(options)
+    model_config = _model_config(options)
+    batching = _batching(options, cpus)
+    session_config = _session_config(options)
+    read_models(model_config, None)
+    _check_security(options)
+    _check_own_flags(options)
+    notes = []
+    if not options.model_config_file:
+        notes.append(
+            f"Building single TensorFlow model file config:  model_name: {options.model_name} "
+            f"model_base_path: {options.model_base_path}"
+        )
+    return Startup(
+        worker=_worker(options, batching, session_config, cpus),
+        frontend=_frontend(options, _rest_port(options, complaints)),
+        model_config=model_config,
+        devices=() if options.external_workers else parse_devices(options.devices, env),
+        num_frontends=0 if options.external_frontends else options.num_frontends or max(1, cpus // 4),
+        complaints=tuple(complaints),
+        notes=tuple(notes),
+    )
+
+
+def _check_server_options(options: Options) -> None:
+    if options.port == 0 and not options.grpc_socket_path:
+        raise invalid_argument(
+            "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."
+        )
+    if options.use_alts_credentials and options.ssl_config_file:
+        raise invalid_argument("Either use_alts_credentials must be false or ssl_config_file must be empty.")
+    if not options.model_base_path and not options.model_config_file:
+        raise invalid_argument("Both server_options.model_base_path and server_options.model_config_file are empty!")
+
+
+def _model_config(options: Options) -> ModelServerConfig:
+    if options.model_config_file:
+        return read_text_file(options.model_config_file, ModelServerConfig)
+    return single_model(options.model_name, options.model_base_path)
+
+
+def _batching(options: Options, cpus: int) -> BatchingConfig | None:
+    if not options.enable_batching:
+        if options.batching_parameters_file:
+            raise invalid_argument(
+                "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
+            )
+        return None
+    if options.batching_parameters_file:
+        return batching_config(read_text_file(options.batching_parameters_file, BatchingParameters), cpus=cpus)
+    return batching_config(BatchingParameters(), cpus=cpus)
+
+
+def _session_config(options: Options) -> bytes:
+    """The ConfigProto of the file, with the flags that were given on top (upstream lets defaults of flags win, too)."""
+    config = ConfigProto()
+    if options.tensorflow_session_config_file:
+        config = read_text_file(options.tensorflow_session_config_file, ConfigProto)
+    if "per_process_gpu_memory_fraction" in options.given:
+        config.gpu_options.per_process_gpu_memory_fraction = options.per_process_gpu_memory_fraction
+    intra, inter = options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism
+    both = options.tensorflow_session_parallelism
+    for name, value in (("intra_op", intra), ("inter_op", inter), ("session", both)):
+        if abs(value) > _LARGEST:
+            raise invalid_argument(f"--tensorflow_{name}_parallelism does not fit 32 bits; was {value}")
+    if intra > 0 and inter > 0 and both > 0:
+        raise invalid_argument(
+            "Either configure server_options.tensorflow_session_parallelism or "
+            "(server_options.tensorflow_intra_op_parallelism, server_options.tensorflow_inter_op_parallelism) "
+            "separately. You cannot configure all."
+        )
+    if intra <= 0 and inter <= 0 and "tensorflow_session_parallelism" in options.given:
+        intra = inter = both
+        given = frozenset({"tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"})
+    else:
+        given = options.given
+    if "tensorflow_intra_op_parallelism" in given:
+        config.intra_op_parallelism_threads = intra
+    if "tensorflow_inter_op_parallelism" in given:
+        config.inter_op_parallelism_threads = inter
+    return config.SerializeToString(deterministic=True)
+
+
+def _check_security(options: Options) -> None:
+    for name in ("use_alts_credentials", "ssl_config_file"):
+        if getattr(options, name):
+            raise ServingError(
+                Code.UNIMPLEMENTED,
+                f"--{name} is not available in tensormux yet, and serving without encryption instead would be unsafe.",
+            )
+
+
+def _check_own_flags(options: Options) -> None:
+    if not 0 <= options.port <= _LARGEST_PORT:
+        raise invalid_argument("Failed to BuildAndStart gRPC server")
+    for name, (lowest, highest) in _RANGES.items():
+        value = getattr(options, name)
+        if not lowest <= value <= highest:
+            raise invalid_argument(f"--{name} must be from {lowest:.15g} to {highest:.15g}; was {value}")
+    if (options.external_workers or options.external_frontends) and not options.control_endpoint:
+        raise invalid_argument("--external_workers and --external_frontends need --control_endpoint")
+
+
+def _rest_port(options: Options, complaints: list[str]) -> int:
+    """The port to open for REST, 0 for none: a port that cannot be used takes only REST down."""
+    port = options.rest_api_port
+    if port != 0 and port == options.port:
+        complaints.append(
+            "server_options.http_port cannot be same as grpc_port. Please use a different port for HTTP/REST API. "
+            "Skipped exporting HTTP/REST API."
+        )
+        return 0
+    if not 0 <= port <= _LARGEST_PORT:
+        complaints.append(f"Failed to start HTTP Server at localhost:{port}")
+        return 0
+    return port
+
+
+def _worker(options: Options, batching: BatchingConfig | None, session_config: bytes, cpus: int) -> WorkerConfig:
+    # Upstream's 0 loads one version at a time, and its 60 s pauses between retries hold up all the others.
+    load_threads = options.num_load_threads if options.num_load_threads > 0 else max(2, cpus)
+    return WorkerConfig(
+        saved_model_tags=tuple((options.saved_model_tags or str(FLAGS["saved_model_tags"].default)).split(",")),
+        session_config=session_config,
+        batching=batching,
+        num_run_threads=options.num_run_threads,
+        num_load_threads=min(load_threads, _MAX_THREADS),
+        max_num_load_retries=max(0, options.max_num_load_retries),
+        load_retry_interval_micros=max(0, options.load_retry_interval_micros),
+        enable_model_warmup=options.enable_model_warmup,
+    )
+
+
+def _frontend(options: Options, rest_port: int) -> FrontendConfig:
+    return FrontendConfig(
+        grpc_port=options.port,
+        grpc_socket_path=options.grpc_socket_path,
+        rest_port=rest_port,
+        rest_timeout_ms=options.rest_api_timeout_in_ms,
+        enable_cors=options.rest_api_enable_cors_support,
+        serialize_as_tensor_content=options.enable_serialization_as_tensor_content,
+        check_method_name=options.enable_signature_method_name_check,
+        max_body_bytes=options.max_body_bytes,
+        max_connections=options.max_connections,
+        max_streams=options.max_streams_per_connection,
+        idle_timeout_seconds=options.idle_timeout_seconds,
+        request_timeout_seconds=options.request_timeout_seconds,
+        drain_seconds=options.drain_seconds,
+    )

@@ -1,0 +1,174 @@
+"""What the front end knows of models: the catalog that control broadcasts, made ready for look-ups.
+
+Resolving a model, version or label, and signature takes no hop and, for what was asked before, one dictionary
+look-up. A new snapshot replaces everything at once, so a request sees either the old state or the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from frontend.signature import Signature
+from protos import messages, public
+from protos.errors import Code, ServingError, invalid_argument
+from protos.messages import State
+from protos.tensor_view import Target, decode_tensor, model_spec_field, output_key
+
+if TYPE_CHECKING:
+    from frontend.router import Link
+
+DEFAULT_SIGNATURE = "serving_default"
+
+# Resolved targets kept for one snapshot; beyond it they are resolved anew (clients choose signature names).
+_MAX_ROUTES = 4096
+
+
+class Version:
+    """One version of a model; `links` are the workers on which it is AVAILABLE."""
+
+    __slots__ = ("model", "version", "state", "code", "message", "links", "signature_bytes", "_signatures")
+
+    def __init__(self, model: str, entry: messages.VersionEntry, links: list[Link]) -> None:
+        self.model = model
+        self.version = entry.version
+        self.state = entry.state
+        self.code = entry.code
+        self.message = entry.message
+        self.links = links
+        self.signature_bytes = entry.signatures
+        self._signatures: dict[str, Signature] | None = None
+
+    @property
+    def available(self) -> bool:
+        """Some worker can serve it."""
+        return self.state == State.AVAILABLE and bool(self.links)
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """Its signatures by name."""
+        if self._signatures is None:
+            self._signatures = _signatures(self.signature_bytes)
+        return self._signatures
+
+
+_parsed: dict[bytes, dict[str, Signature]] = {}
+
+
+def _signatures(data: bytes) -> dict[str, Signature]:
+    """Parsed once for each distinct set of signatures, not with every snapshot."""
+    known = _parsed.get(data)
+    if known is None:
+        if len(_parsed) >= _MAX_ROUTES:
+            _parsed.clear()
+        definitions = public.SignatureDefMap.FromString(data)
+        known = _parsed[data] = {name: _signature(name, sig) for name, sig in definitions.signature_def.items()}
+    return known
+
+
+def _signature(name: str, definition: public.SignatureDef) -> Signature:
+    return Signature(
+        name=name,
+        method_name=definition.method_name,
+        inputs={alias: (info.dtype, info.name) for alias, info in definition.inputs.items()},
+        outputs={alias: info.dtype for alias, info in definition.outputs.items()},
+        defaults={alias: decode_tensor(proto) for alias, proto in definition.defaults.items()},
+    )
+
+
+class Route:
+    """A resolved target: where a request goes, and what its answer repeats.
+
+    Attributes:
+        output_keys, spec_field: pieces of a serialized PredictResponse (see `protos.tensor_view`).
+    """
+
+    __slots__ = ("version", "signature", "output_keys", "spec_field")
+
+    def __init__(self, version: Version, signature: Signature) -> None:
+        self.version = version
+        self.signature = signature
+        self.output_keys = tuple(output_key(alias) for alias in signature.outputs)
+        self.spec_field = model_spec_field(name=version.model, version=version.version, signature=signature.name)
+
+
+class Model:
+    """The versions of a model by number, and its labels."""
+
+    __slots__ = ("name", "versions", "labels", "latest")
+
+    def __init__(self, name: str, versions: Iterable[Version], labels: dict[str, int]) -> None:
+        self.name = name
+        self.versions = {version.version: version for version in versions}
+        self.labels = labels
+        self.latest = max((v for v in self.versions.values() if v.available), key=lambda v: v.version, default=None)
+
+
+class Catalog:
+    """One snapshot. The messages of the errors raised here are those of TensorFlow Serving."""
+
+    __slots__ = ("models", "_routes")
+
+    def __init__(self, models: Iterable[Model] = ()) -> None:
+        self.models = {model.name: model for model in models}
+        self._routes: dict[Target, Route] = {}
+
+    def resolve(self, target: Target) -> Version:
+        """The version that a request is for.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT (no name, unknown label), NOT_FOUND.
+        """
+        name, number, label, _ = target
+        if not name:
+            raise invalid_argument("ModelSpec has no name specified.")
+        model = self.models.get(name)
+        if label is not None:
+            labelled = model.labels.get(label) if model is not None else None
+            if labelled is None:
+                raise invalid_argument(f"Unrecognized servable version label: {label}")
+            number = labelled
+        if number is None:
+            if model is None or model.latest is None:
+                raise ServingError(Code.NOT_FOUND, f"Servable not found for request: Latest({name})")
+            return model.latest
+        version = model.versions.get(number) if model is not None else None
+        if version is None or not version.available:
+            raise ServingError(Code.NOT_FOUND, f"Servable not found for request: Specific({name}, {number})")
+        return version
+
+    def route(self, target: Target) -> Route:
+        """The version and signature that a request is for; `serving_default` when it names no signature.
+
+        Raises:
+            ServingError: as `resolve`, and FAILED_PRECONDITION for an unknown signature.
+        """
+        route = self._routes.get(target)
+        if route is not None:
+            return route
+        version = self.resolve(target)
+        name = target.signature or DEFAULT_SIGNATURE
+        signature = version.signatures.get(name)
+        if signature is None:
+            raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+        route = Route(version, signature)
+        if len(self._routes) >= _MAX_ROUTES:
+            self._routes.clear()
+        self._routes[target] = route
+        return route
+
+    def statuses(self, name: str, number: int | None) -> list[Version]:
+        """The versions that GetModelStatus tells of: one, or all ever seen, in descending order.
+
+        Raises:
+            ServingError: NOT_FOUND.
+        """
+        model = self.models.get(name)
+        if number is not None:
+            version = model.versions.get(number) if model is not None else None
+            if version is None:
+                raise ServingError(Code.NOT_FOUND, f"Could not find version {number} of model {name}")
+            return [version]
+        if model is None or not model.versions:
+            raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
+        return sorted(model.versions.values(), key=lambda v: v.version, reverse=True)

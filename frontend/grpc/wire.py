@@ -1,0 +1,105 @@
+"""gRPC over HTTP/2: message framing, timeouts, status trailers. Pure functions.
+
+Source: gRPC's "PROTOCOL-HTTP2" description.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from protos.errors import Code, ServingError, invalid_argument
+
+_UNIT_NS = {ord("H"): 3_600_000_000_000, ord("M"): 60_000_000_000, ord("S"): 1_000_000_000}
+_UNIT_NS |= {ord("m"): 1_000_000, ord("u"): 1_000, ord("n"): 1}
+
+CONTENT_TYPE = b"application/grpc"
+ACCEPT_ENCODING = (b"grpc-accept-encoding", b"identity,gzip")
+OK_HEADERS = ((b":status", b"200"), (b"content-type", CONTENT_TYPE))
+OK_TRAILERS = ((b"grpc-status", b"0"),)
+
+# Longest grpc-message; upstream cuts there, too.
+_MAX_MESSAGE_BYTES = 1024
+_TRUNCATED = "...TRUNCATED"
+# Printable ASCII but "%" stands for itself in grpc-message.
+_PLAIN = bytes(c for c in range(0x20, 0x7F) if c != 0x25)
+
+
+def timeout_ns(value: bytes) -> int:
+    """`grpc-timeout` in nanoseconds: at most eight digits and a unit.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, malformed.
+    """
+    unit = _UNIT_NS.get(value[-1]) if value else None
+    digits = value[:-1]
+    if unit is None or not digits.isdigit() or len(digits) > 8:
+        raise invalid_argument(f"malformed grpc-timeout: {value.decode('latin-1')}")
+    return int(digits) * unit
+
+
+def status_trailers(error: ServingError) -> tuple[tuple[bytes, bytes], ...]:
+    """`grpc-status` and `grpc-message` of an error; long messages are cut as upstream cuts them."""
+    message = error.message.encode("utf-8", "replace")
+    if len(message) > _MAX_MESSAGE_BYTES:
+        message = message[:_MAX_MESSAGE_BYTES] + _TRUNCATED.encode()
+    return ((b"grpc-status", b"%d" % error.code), (b"grpc-message", _percent_encode(message)))
+
+
+def _percent_encode(data: bytes) -> bytes:
+    if not data.translate(None, _PLAIN):
+        return data
+    return b"".join([b"%c" % byte if byte in _PLAIN else b"%%%02X" % byte for byte in data])
+
+
+def frame(message: bytes) -> bytes:
+    """A message with its five-byte prefix, not compressed."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def declared_size(prefix: bytes) -> int:
+    """Length of the message that a five-byte prefix announces."""
+    return int.from_bytes(prefix[1:5], "big")
+
+
+def too_large(size: int, limit: int) -> ServingError:
+    """RESOURCE_EXHAUSTED, in gRPC's own words."""
+    return ServingError(Code.RESOURCE_EXHAUSTED, f"SERVER: Received message larger than max ({size} vs. {limit})")
+
+
+def unframe(body: bytes, encoding: bytes, max_bytes: int) -> bytes | memoryview:
+    """The single message in the body of a unary request; a view of `body` unless it was compressed.
+
+    Raises:
+        ServingError: INTERNAL (not exactly one message), RESOURCE_EXHAUSTED (larger than `max_bytes`),
+            UNIMPLEMENTED (unknown compression).
+    """
+    if len(body) < 5:
+        raise ServingError(Code.INTERNAL, "the request ended before its message did")
+    size = declared_size(body)
+    if size > max_bytes:
+        raise too_large(size, max_bytes)
+    if len(body) != size + 5:
+        raise ServingError(Code.INTERNAL, "a unary request must have exactly one message")
+    flag = body[0]
+    if flag == 0:
+        return memoryview(body)[5:]
+    if flag != 1 or encoding in (b"", b"identity"):
+        raise ServingError(Code.INTERNAL, "compressed flag set without a grpc-encoding")
+    if encoding != b"gzip":
+        raise ServingError(
+            Code.UNIMPLEMENTED, f"grpc-encoding {encoding.decode('latin-1')} is not supported; gzip and identity are"
+        )
+    return _gunzip(memoryview(body)[5:], max_bytes)
+
+
+def _gunzip(data: memoryview, max_bytes: int) -> bytes:
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        message = inflater.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise ServingError(Code.INTERNAL, f"cannot decompress the request: {error}") from None
+    if len(message) > max_bytes:
+        raise too_large(len(message), max_bytes)
+    if not inflater.eof:
+        raise ServingError(Code.INTERNAL, "cannot decompress the request: the data ends too soon")
+    return message

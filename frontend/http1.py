@@ -1,0 +1,359 @@
+"""HTTP/1.1 on the server's side: one connection, requests in, answers out in order.
+
+Parsing is httptools' (llhttp). Keep-alive, pipelining, chunked bodies, `Expect: 100-continue` and HTTP/1.0 work as
+RFC 9112 says; heads, bodies, connections and waits are bounded, and every refusal of the transport is a JSON error object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from time import time
+
+import httptools
+
+from frontend.connections import Connections
+from protos.messages import FrontendConfig
+
+# Reason phrases that differ from, or are missing in, the standard library: clients see upstream's.
+_REASONS = {status.value: status.phrase for status in HTTPStatus} | {
+    429: "Client Error",
+    499: "Client Error",
+    504: "Gateway Time-out",
+}
+_STATUS_LINES = {code: f"HTTP/1.1 {code} {reason}\r\n".encode() for code, reason in _REASONS.items()}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+JSON_TYPE = b"Content-Type: application/json\r\n"
+
+# Requests of one connection that wait for their answers before it is read no further.
+_MAX_PIPELINE = 64
+_WRITE_HIGH_WATER = 4 << 20
+
+
+class Exchange:
+    """One request and its answer; `respond` is called once.
+
+    Attributes:
+        method, target: of the request line, as sent.
+        body: decoded from chunks, not from its content encoding.
+        content_encoding, origin: the headers of these names, empty when missing.
+        on_cancel: called when the client goes away first.
+    """
+
+    __slots__ = (
+        "connection",
+        "method",
+        "target",
+        "body",
+        "content_encoding",
+        "origin",
+        "keep_alive",
+        "http10",
+        "answer",
+        "on_cancel",
+    )
+
+    def __init__(self, connection: HttpConnection) -> None:
+        self.connection = connection
+        self.method = ""
+        self.target = ""
+        self.body: bytes = b""
+        self.content_encoding = b""
+        self.origin = b""
+        self.keep_alive = True
+        self.http10 = False
+        self.answer: bytes | None = None
+        self.on_cancel: Callable[[], None] | None = None
+
+    def respond(self, status: int, body: bytes, headers: bytes = JSON_TYPE) -> None:
+        """Answer; `headers` are complete header lines."""
+        if self.keep_alive:
+            last = b"\r\nConnection: keep-alive\r\n\r\n" if self.http10 else b"\r\n\r\n"
+        else:
+            last = b"\r\nConnection: close\r\n\r\n"
+        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status
+        head = b"%b%b%bContent-Length: %d%b" % (line, headers, _date_line(), len(body), last)
+        self.answer = head if self.method == "HEAD" else head + body
+        self.connection.answered(self)
+
+
+Handler = Callable[[Exchange], None]
+ErrorBody = Callable[[str], bytes]
+
+_date: tuple[int, bytes] = (0, b"")
+
+
+def _date_line() -> bytes:
+    global _date
+    now = int(time())
+    if _date[0] != now:
+        _date = (now, b"Date: " + formatdate(now, usegmt=True).encode() + b"\r\n")
+    return _date[1]
+
+
+class HttpConnection(asyncio.Protocol):
+    """Serves one transport with `handler`; `error_body` makes the body of a refusal from its message."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: FrontendConfig,
+        connections: Connections,
+        handler: Handler,
+        error_body: ErrorBody,
+    ) -> None:
+        # Per server.
+        self._loop = loop
+        self._config = config
+        self._connections = connections
+        self._handler = handler
+        self._error_body = error_body
+        # Per connection.
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[Exchange] = deque()
+        self._paused_reading = False
+        self._paused_writing_at = 0.0
+        self._last_active = loop.time()
+        self._draining = False
+        self._closing = False
+        self._closed = False
+        # Per request.
+        self._exchange: Exchange | None = None
+        self._in_head = True
+        self._head_bytes = 0
+        self._expect = b""
+        self._length = 0
+        self._chunks: list[bytes] = []
+        self._body_bytes = 0
+        self._started = 0.0
+
+    # --- life ----------------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if not self._connections.add(self):
+            self._closed = True
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone: nobody waits for its answers."""
+        self._closed = True
+        self._connections.remove(self)
+        self._forget_body()
+        for exchange in self._waiting:
+            if exchange.answer is None and exchange.on_cancel is not None:
+                exchange.on_cancel()
+        self._waiting.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._closing or self._closed:
+            return
+        if self._in_head:
+            if self._exchange is not None:
+                self._head_bytes += len(data)
+                if self._head_bytes > self._config.max_header_bytes:
+                    self._refuse(431, "the request's head is too large")
+                    return
+            elif not self._started:
+                self._started = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "protocol upgrades are not supported")
+        except httptools.HttpParserError as error:
+            if not self._closing:
+                self._refuse(400, f"malformed HTTP request: {error}")
+
+    def eof_received(self) -> bool:
+        """The client sends no more; what it asked for is still answered."""
+        if not self._waiting:
+            return False
+        self._draining = True
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read: don't read from it either."""
+        self._paused_writing_at = self._loop.time()
+        self._pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._paused_writing_at = 0.0
+        self._resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._paused_reading and not self._closed:
+            self._paused_reading = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        blocked = self._closed or self._paused_writing_at or len(self._waiting) >= _MAX_PIPELINE
+        if self._paused_reading and not blocked:
+            self._paused_reading = False
+            self._transport.resume_reading()
+
+    def check_time(self, now: float) -> None:
+        """Close the connection if its client keeps us waiting."""
+        limit = self._config.request_timeout_seconds
+        if self._paused_writing_at and now - self._paused_writing_at > limit:
+            self.abort()
+        elif self._started and not self._paused_reading and now - self._started > limit:
+            self._refuse(408, "the request was not sent in time")
+        else:
+            idle = self._config.idle_timeout_seconds
+            if idle > 0 and not self._waiting and not self._started and now - self._last_active > idle:
+                self._close()
+
+    def drain(self) -> None:
+        """Take no more requests; close when those in flight have been answered."""
+        self._draining = True
+        for exchange in self._waiting:
+            exchange.keep_alive = False
+        if not self._waiting and not self._started:
+            self._close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if not self._closed:
+            self._closed = True
+            self._transport.abort()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closing = True
+            self._transport.close()
+
+    # --- one request (called by the parser) ----------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request starts."""
+        self._exchange = Exchange(self)
+        self._in_head = True
+        self._head_bytes = 0
+        self._expect = b""
+        self._length = 0
+        if not self._started:
+            self._started = self._loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """The request target, or the next piece of it."""
+        assert self._exchange is not None
+        self._exchange.target += url.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header field."""
+        key = name.lower()
+        if key == b"content-length":
+            self._length = int(value) if value.isdigit() else 0
+        elif key == b"content-encoding":
+            assert self._exchange is not None
+            self._exchange.content_encoding = value
+        elif key == b"origin":
+            assert self._exchange is not None
+            self._exchange.origin = value
+        elif key == b"expect":
+            self._expect = value.lower()
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > self._config.max_header_bytes:
+            self._refuse(431, "the request's head is too large")
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._in_head = False
+        exchange = self._exchange
+        if exchange is None or self._closing:
+            return
+        parser = self._parser
+        exchange.method = parser.get_method().decode()
+        exchange.keep_alive = parser.should_keep_alive()
+        exchange.http10 = parser.get_http_version() == "1.0"
+        if self._length > self._config.max_body_bytes:
+            self._refuse(413, self._too_large())
+        elif self._expect == b"100-continue":
+            if not self._waiting:
+                self._transport.write(_CONTINUE)
+        elif self._expect:
+            self._refuse(417, f"unknown expectation: {self._expect.decode('latin-1')}")
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._closing:
+            return
+        self._chunks.append(data)
+        self._body_bytes += len(data)
+        self._connections.buffered_bytes += len(data)
+        if self._body_bytes > self._config.max_body_bytes:
+            self._refuse(413, self._too_large())
+        elif not self._connections.has_room(0):
+            self._refuse(503, "the server holds too many request bytes already")
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        exchange = self._exchange
+        if exchange is None or self._closing:
+            return
+        chunks = self._chunks
+        if chunks:
+            exchange.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self._forget_body()
+        self._exchange = None
+        self._in_head = True
+        self._started = 0.0
+        self._last_active = self._loop.time()
+        if self._draining:
+            exchange.keep_alive = False
+        self._waiting.append(exchange)
+        if len(self._waiting) >= _MAX_PIPELINE:
+            self._pause_reading()
+        self._handler(exchange)
+
+    def _too_large(self) -> str:
+        return f"the request body is larger than {self._config.max_body_bytes} bytes"
+
+    def _forget_body(self) -> None:
+        self._connections.buffered_bytes -= self._body_bytes
+        self._chunks = []
+        self._body_bytes = 0
+
+    # --- answers -------------------------------------------------------------------------------------------------------
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer the request that is arriving with an error, after those before it, and close the connection."""
+        if self._closing or self._closed:
+            return
+        self._closing = True
+        self._forget_body()
+        self._started = 0.0
+        exchange = self._exchange or Exchange(self)
+        self._exchange = None
+        exchange.keep_alive = False
+        self._waiting.append(exchange)
+        exchange.respond(status, self._error_body(message))
+
+    def answered(self, exchange: Exchange) -> None:
+        """An exchange has its answer: write what is complete, in order."""
+        if self._closed:
+            return
+        waiting = self._waiting
+        transport = self._transport
+        while waiting and waiting[0].answer is not None:
+            first = waiting.popleft()
+            assert first.answer is not None
+            transport.write(first.answer)
+            if not first.keep_alive:
+                self._close()
+                return
+        if self._paused_reading:
+            self._resume_reading()
+        if self._draining and not waiting and not self._started:
+            self._close()

@@ -1,0 +1,90 @@
+"""REST requests to their handlers: URL grammar, OPTIONS, content encoding; errors become JSON."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+
+from frontend.http1 import Exchange
+from frontend.model_info import model_metadata, model_status
+from frontend.rest import urls
+from frontend.rest.json_encode import encode_metadata, encode_status
+from frontend.rest.predict import Predict
+from frontend.rest.replies import Replies
+from frontend.rest.urls import Kind
+from frontend.router import Router
+from protos.errors import Code, ServingError, invalid_argument
+from protos.messages import FrontendConfig
+from protos.tensor_view import Target
+
+log = logging.getLogger("tensormux.frontend")
+
+
+class RestHandler:
+    """The REST API as one callable for `HttpConnection`."""
+
+    def __init__(self, router: Router, config: FrontendConfig) -> None:
+        self._router = router
+        self._replies = Replies(cors=config.enable_cors)
+        self._max_body_bytes = config.max_body_bytes
+        self._predict = Predict(router, self._replies, timeout_ms=config.rest_timeout_ms)
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer, now or later."""
+        try:
+            if exchange.method == "OPTIONS":
+                self._options(exchange)
+                return
+            url = urls.route(exchange.method, exchange.target)
+            if url.kind is Kind.PREDICT:
+                self._predict(exchange, url, self._decoded(exchange) if exchange.content_encoding else exchange.body)
+            elif url.kind is Kind.STATUS:
+                self._status(exchange, url)
+            elif url.kind is Kind.METADATA:
+                self._metadata(exchange, url)
+            else:
+                raise ServingError(Code.UNIMPLEMENTED, f"{url.kind.value} is not implemented yet")
+        except ServingError as error:
+            self._replies.error(exchange, error)
+        except Exception:  # one request's trouble is not the connection's
+            log.exception("%s %s failed", exchange.method, exchange.target)
+            self._replies.error(exchange, ServingError(Code.INTERNAL, "internal error"))
+
+    def _options(self, exchange: Exchange) -> None:
+        """CORS preflight, answered alike whether CORS is enabled or not."""
+        if b"http://" not in exchange.origin and b"https://" not in exchange.origin:
+            raise ServingError(Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+        exchange.respond(200, b"", b"Content-Type: text/html; charset=ISO-8859-1\r\n" + self._replies.cors)
+
+    def _decoded(self, exchange: Exchange) -> bytes:
+        """The body without its content encoding; encodings other than gzip are left as they are, as upstream does.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT (not gzip), RESOURCE_EXHAUSTED (larger than the limit once inflated).
+        """
+        if b"gzip" not in exchange.content_encoding:
+            return exchange.body
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            body = inflater.decompress(exchange.body, self._max_body_bytes + 1)
+        except zlib.error as error:
+            raise invalid_argument(f"the body is not valid gzip data: {error}") from None
+        if len(body) > self._max_body_bytes:
+            raise ServingError(
+                Code.RESOURCE_EXHAUSTED, f"the decompressed body is larger than {self._max_body_bytes} bytes"
+            )
+        if not inflater.eof:
+            raise invalid_argument("the body is not valid gzip data: it ends too soon")
+        return body
+
+    def _status(self, exchange: Exchange, url: urls.Route) -> None:
+        catalog = self._router.catalog
+        version = url.version
+        if url.label is not None:
+            version = catalog.resolve(Target(url.model, None, url.label, "")).version
+        exchange.respond(200, encode_status(model_status(catalog, url.model, version)), self._replies.headers)
+
+    def _metadata(self, exchange: Exchange, url: urls.Route) -> None:
+        target = Target(url.model, url.version, url.label, "")
+        spec, signatures = model_metadata(self._router.catalog, target)
+        exchange.respond(200, encode_metadata(spec, signatures), self._replies.headers)

@@ -1,0 +1,86 @@
+"""`:predict` over REST: the hot path of REST."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import monotonic_ns
+
+from frontend.catalog import DEFAULT_SIGNATURE
+from frontend.http1 import Exchange
+from frontend.rest.json_encode import encode_predict
+from frontend.rest.json_tensors import parse_predict
+from frontend.rest.replies import Replies
+from frontend.rest.urls import Route as UrlRoute
+from frontend.router import Call, Router
+from protos.errors import Code, ServingError, invalid_argument
+from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
+from protos.tensor_view import Target
+
+# JSON of numbers is at least about half as long as their bytes, but short integers may grow eightfold.
+_LARGE_BODY_BYTES = FRAME_THRESHOLD_BYTES // 4
+
+
+class RestPredictCall(Call):
+    """One `:predict` on its way."""
+
+    __slots__ = ("exchange", "replies", "row_format")
+
+    exchange: Exchange
+    replies: Replies
+    row_format: bool
+
+    def complete(self, tensors: list[Tensor]) -> None:
+        """Answer with the outputs."""
+        try:
+            body = encode_predict(self.row_format, self.route.signature.outputs, tensors)
+        except ServingError as error:
+            self.replies.error(self.exchange, error)
+            return
+        self.exchange.respond(200, body, self.replies.headers)
+
+    def fail(self, error: ServingError) -> None:
+        """Answer with a JSON error."""
+        self.replies.error(self.exchange, error)
+
+
+class Predict:
+    """Handler of `:predict`.
+
+    Args:
+        timeout_ms: deadline of an inference; <= 0 for none.
+    """
+
+    def __init__(self, router: Router, replies: Replies, *, timeout_ms: int) -> None:
+        self._router = router
+        self._replies = replies
+        self._timeout_ns = max(0, timeout_ms) * 1_000_000
+
+    def __call__(self, exchange: Exchange, url: UrlRoute, body: bytes) -> None:
+        """Send the request to a worker.
+
+        Raises:
+            ServingError: the request is refused.
+        """
+        document = parse_predict(body)
+        target = Target(url.model, url.version, url.label, document.signature_name)
+        router = self._router
+        call = RestPredictCall()
+        call.target = target
+        try:
+            call.route = router.catalog.route(target)
+        except ServingError as error:
+            if error.code != Code.FAILED_PRECONDITION:
+                raise
+            name = target.signature or DEFAULT_SIGNATURE
+            raise invalid_argument(f'Serving signature name: "{name}" not found in signature def') from None
+        signature = call.route.signature
+        if not signature.inputs:
+            raise invalid_argument(f"Failed to get input map for signature: {target.signature or 'DEFAULT'}")
+        call.row_format, call.inputs = document.tensors(signature)
+        call.outputs = ()
+        call.deadline_ns = monotonic_ns() + self._timeout_ns if self._timeout_ns else 0
+        call.large = len(body) >= _LARGE_BODY_BYTES
+        call.exchange = exchange
+        call.replies = self._replies
+        exchange.on_cancel = partial(router.cancel, call)
+        router.submit(call)

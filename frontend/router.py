@@ -1,0 +1,328 @@
+"""Requests to workers and answers back: links, least-loaded choice, deadlines, retries.
+
+All requests of one loop turn for one worker leave in one ZeroMQ message. A request that was sent is kept until it is
+answered; when its worker is lost it goes once to another, and when the worker no longer has the version it is
+resolved again. Every request ends exactly once: with a reply, or with an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from time import monotonic_ns
+from typing import Any
+
+import msgspec
+import zmq
+
+from frontend.catalog import Catalog, Model, Route, Version
+from protos import messages
+from protos.channel import Channel, Frames, LoopReader
+from protos.errors import Code, ServingError
+from protos.messages import CODE_GONE, FRAME_THRESHOLD_BYTES, Infer, InferBatch, ReplyBatch, Tensor
+from protos.tensor_view import Target
+
+log = logging.getLogger("tensormux.frontend")
+
+# A worker that lost the version between two snapshots: wait this long for the next one, so many times.
+_GONE_PAUSE_S = 0.01
+_GONE_TRIES = 50
+# How often deadlines are looked at, with few and with many requests outstanding.
+_SWEEP_S = 0.01
+_SWEEP_MANY_S = 0.05
+_MANY = 2_000
+# `Call.tries` of a call that nobody waits for.
+_ABANDONED = -1
+
+
+class Call:
+    """One inference on its way; the protocols derive their own.
+
+    Attributes:
+        target: what the client asked for; looked up again when a version goes away.
+        route: what that meant when the request was last sent.
+        inputs: tensors in the signature's order.
+        outputs: positions of the wanted outputs, empty for all.
+        deadline_ns: monotonic; 0 for none.
+        large: some input may be big enough for a frame of its own.
+    """
+
+    __slots__ = ("id", "target", "route", "inputs", "outputs", "deadline_ns", "large", "link", "tries")
+
+    id: int
+    target: Target
+    route: Route
+    inputs: list[Tensor]
+    outputs: tuple[int, ...]
+    deadline_ns: int
+    large: bool
+    link: Link | None
+    tries: int
+
+    def complete(self, tensors: list[Tensor]) -> None:
+        """The answer; data of tensors is never a frame number here."""
+        raise NotImplementedError
+
+    def fail(self, error: ServingError) -> None:
+        """No answer, and why."""
+        raise NotImplementedError
+
+
+class Link:
+    """The connection to one incarnation of a worker."""
+
+    __slots__ = ("id", "incarnation", "name", "socket", "reader", "requests", "frames", "cancelled", "pending")
+
+    def __init__(self, entry: messages.WorkerEntry, socket: zmq.Socket[bytes]) -> None:
+        self.id = entry.id
+        self.incarnation = entry.incarnation
+        self.name = entry.name
+        self.socket = socket
+        self.reader: LoopReader
+        self.requests: list[Infer] = []
+        self.frames: list[Any] = []
+        self.cancelled: list[int] = []
+        self.pending: dict[int, Call] = {}
+
+
+class Router:
+    """Holds the catalog and the links; lives on the front end's loop."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, channel: Channel, *, identity: str, max_outstanding: int
+    ) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._identity = identity.encode()
+        self._max_outstanding = max_outstanding
+        self.catalog = Catalog()
+        self._links: dict[str, Link] = {}
+        self._dirty: list[Link] = []
+        self._next_id = 0
+        self._sweeping = False
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(ReplyBatch).decode
+        self.outstanding = 0
+
+    # --- catalog -------------------------------------------------------------------------------------------------------
+
+    def update(self, snapshot: messages.Catalog) -> None:
+        """Take a new snapshot: connect to new workers, give up on those that have gone."""
+        present = {entry.incarnation: entry for entry in snapshot.workers}
+        lost = [link for incarnation, link in self._links.items() if incarnation not in present]
+        for link in lost:
+            del self._links[link.incarnation]
+        for incarnation, entry in present.items():
+            if incarnation not in self._links:
+                self._links[incarnation] = self._connect(entry)
+        by_id = {link.id: link for link in self._links.values()}
+        self.catalog = Catalog(
+            Model(
+                entry.name,
+                (Version(entry.name, v, [by_id[i] for i in v.workers if i in by_id]) for v in entry.versions),
+                entry.labels,
+            )
+            for entry in snapshot.models
+        )
+        for link in lost:
+            self._give_up(link)
+
+    def _connect(self, entry: messages.WorkerEntry) -> Link:
+        link = Link(entry, self._channel.connect_dealer(entry.endpoint, identity=self._identity))
+        link.reader = LoopReader(self._loop, link.socket, lambda frames: self._on_replies(link, frames))
+        log.info("connected to %s at %s", entry.name, entry.endpoint)
+        return link
+
+    def _give_up(self, link: Link) -> None:
+        log.warning("lost %s with %d requests outstanding", link.name, len(link.pending))
+        link.reader.close()
+        link.socket.close(0)
+        pending, link.pending = link.pending, {}
+        self.outstanding -= len(pending)
+        for call in pending.values():
+            call.link = None
+            if call.tries:
+                call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost while it had the request"))
+                continue
+            call.tries = 1
+            try:
+                version = self.catalog.resolve(Target(call.target.name, call.route.version.version, None, ""))
+                self._send(call, version)
+            except ServingError:
+                call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost, and no other worker has the model"))
+
+    # --- requests ------------------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call) -> None:
+        """Send a call (with target, route, inputs, outputs, deadline_ns and large set) to the least loaded worker.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED, there are too many requests outstanding.
+        """
+        if self.outstanding >= self._max_outstanding:
+            raise ServingError(
+                Code.RESOURCE_EXHAUSTED, f"the front end has {self.outstanding} requests outstanding already"
+            )
+        call.tries = 0
+        self._send(call, call.route.version)
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _send(self, call: Call, version: Version) -> None:
+        links = version.links
+        link = links[0] if len(links) == 1 else min(links, key=_load)
+        self._next_id = request_id = self._next_id + 1
+        call.id = request_id
+        call.link = link
+        inputs = call.inputs
+        if call.large:
+            inputs = [self._framed(link, tensor) for tensor in inputs]
+        timeout_us = 0
+        if call.deadline_ns:
+            timeout_us = max(1, (call.deadline_ns - monotonic_ns()) // 1000)
+        if not link.requests and not link.cancelled:
+            self._mark(link)
+        link.requests.append(
+            Infer(
+                request_id, version.model, version.version, call.route.signature.name, timeout_us, inputs, call.outputs
+            )
+        )
+        link.pending[request_id] = call
+        self.outstanding += 1
+
+    @staticmethod
+    def _framed(link: Link, tensor: Tensor) -> Tensor:
+        """The tensor with large data moved to a frame of the link's next message."""
+        data = tensor.data
+        if isinstance(data, (list, int)) or len(data) < FRAME_THRESHOLD_BYTES:
+            return tensor
+        link.frames.append(data)
+        return Tensor(tensor.dtype, tensor.shape, len(link.frames) - 1)
+
+    def _mark(self, link: Link) -> None:
+        if not self._dirty:
+            self._loop.call_soon(self._flush)
+        self._dirty.append(link)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for link in dirty:
+            requests, frames, cancelled = link.requests, link.frames, link.cancelled
+            link.requests, link.frames, link.cancelled = [], [], []
+            if link.reader.closed:
+                continue
+            header = self._encode(InferBatch(requests, cancelled))
+            try:
+                if frames:
+                    link.socket.send_multipart((header, *frames), zmq.DONTWAIT, copy=False)
+                else:
+                    link.socket.send(header, zmq.DONTWAIT)
+            except zmq.Again:
+                for request in requests:
+                    self._refuse(link, request.id)
+            link.reader.poke()
+
+    def _refuse(self, link: Link, request_id: int) -> None:
+        call = link.pending.pop(request_id, None)
+        if call is not None:
+            self.outstanding -= 1
+            call.link = None
+            call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} takes no more requests"))
+
+    def cancel(self, call: Call) -> None:
+        """Nobody waits for `call` any more; neither `complete` nor `fail` will be called."""
+        link = call.link
+        if link is None or link.pending.pop(call.id, None) is None:
+            call.tries = _ABANDONED
+            return
+        call.link = None
+        self.outstanding -= 1
+        if not link.requests and not link.cancelled:
+            self._mark(link)
+        link.cancelled.append(call.id)
+
+    # --- answers -------------------------------------------------------------------------------------------------------
+
+    def _on_replies(self, link: Link, frames: Frames) -> None:
+        pending = link.pending
+        for reply in self._decode(frames[0].buffer).replies:
+            call = pending.pop(reply.id, None)
+            if call is None:  # cancelled, or past its deadline
+                continue
+            self.outstanding -= 1
+            call.link = None
+            if reply.code == 0:
+                tensors = reply.outputs
+                if len(frames) > 1:
+                    _attach(tensors, frames)
+                call.complete(tensors)
+            elif reply.code == CODE_GONE:
+                self._again(call)
+            else:
+                call.fail(ServingError(reply.code, reply.message))
+
+    def _again(self, call: Call) -> None:
+        """The worker no longer has the version: ask the catalog, which changes about now."""
+        call.tries += 1
+        gone = call.route
+        try:
+            route = self.catalog.route(call.target)
+            if route.signature.inputs != gone.signature.inputs or route.signature.outputs != gone.signature.outputs:
+                raise ServingError(Code.UNAVAILABLE, "the version was replaced by one with another signature")
+            if call.tries > _GONE_TRIES or 0 < call.deadline_ns <= monotonic_ns():
+                raise ServingError(
+                    Code.UNAVAILABLE, f"no worker has version {route.version.version} of model {call.target.name}"
+                )
+        except ServingError as error:
+            call.fail(error)
+            return
+        if route.version.version == gone.version.version:
+            self._loop.call_later(_GONE_PAUSE_S, self._resend, call)
+        else:
+            call.route = route
+            self._send(call, route.version)
+
+    def _resend(self, call: Call) -> None:
+        if call.tries == _ABANDONED:
+            return
+        try:
+            route = self.catalog.route(call.target)
+        except ServingError as error:
+            call.fail(error)
+            return
+        call.route = route
+        self._send(call, route.version)
+
+    def _sweep(self) -> None:
+        """Fail what is past its deadline. Requests carry no timer of their own: most are answered long before."""
+        now_ns = monotonic_ns()
+        for link in self._links.values():
+            for call in [c for c in link.pending.values() if 0 < c.deadline_ns <= now_ns]:
+                self.cancel(call)
+                call.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        self._sweeping = self.outstanding > 0
+        if self._sweeping:
+            self._loop.call_later(_SWEEP_S if self.outstanding < _MANY else _SWEEP_MANY_S, self._sweep)
+
+    def close(self) -> None:
+        """Drop all links; what is still outstanding fails with UNAVAILABLE."""
+        for link in list(self._links.values()):
+            link.reader.close()
+            link.socket.close(0)
+            for call in link.pending.values():
+                call.link = None
+                call.fail(ServingError(Code.UNAVAILABLE, "the server is shutting down"))
+        self._links.clear()
+
+
+def _load(link: Link) -> int:
+    return len(link.pending)
+
+
+def _attach(tensors: Sequence[Tensor], frames: Frames) -> None:
+    """Put the bytes of frames where their numbers stand."""
+    for tensor in tensors:
+        if type(tensor.data) is int:
+            tensor.data = frames[tensor.data + 1].buffer  # type: ignore[assignment]

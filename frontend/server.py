@@ -1,0 +1,210 @@
+"""A front end's life: registers with control, takes catalogs, opens its doors, drains, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Coroutine
+
+import msgspec
+import zmq
+
+from frontend import listeners
+from frontend.connections import Connections
+from frontend.grpc.connection import GrpcConnection
+from frontend.grpc.services import methods
+from frontend.http1 import HttpConnection
+from frontend.rest.handler import RestHandler
+from frontend.rest.json_encode import encode_error
+from frontend.router import Router
+from protos.channel import Channel, Frames, LoopReader
+from protos.errors import Code, ServingError
+from protos.messages import (
+    PROTOCOL_VERSION,
+    Catalog,
+    FrontendConfig,
+    FrontendReport,
+    Heartbeat,
+    Hello,
+    Rejected,
+    ReloadReply,
+    ReloadRequest,
+    Resync,
+    Stop,
+    ToPeer,
+    Welcome,
+)
+
+log = logging.getLogger("tensormux.frontend")
+
+_HELLO_EVERY_S = 0.5
+_RELOAD_TIMEOUT_S = 660.0
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Server:
+    """One front end process; `run` returns when it has been stopped."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, channel: Channel, *, control: str, name: str, incarnation: str
+    ) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._identity = f"{name}/{incarnation}"
+        self._socket = channel.connect_dealer(control, identity=self._identity.encode())
+        self._reader = LoopReader(loop, self._socket, self._on_control)
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(ToPeer).decode
+        self._hello = Hello(
+            protocol=PROTOCOL_VERSION, role="frontend", name=name, incarnation=incarnation, pid=os.getpid()
+        )
+        self._config: FrontendConfig | None = None
+        self._router: Router
+        self._connections: Connections
+        self._servers: list[asyncio.AbstractServer] = []
+        self._report: FrontendReport | None = None
+        self._opening = False
+        self._epoch = 0
+        self._reloads: dict[int, Callable[[ServingError], None]] = {}
+        self._next_reload = 0
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Serve until stopped.
+
+        Raises:
+            SystemExit: control refuses this front end.
+        """
+        self._beat()
+        await self._ended
+
+    # --- control plane -------------------------------------------------------------------------------------------------
+
+    def _send(self, message: Hello | Heartbeat | FrontendReport | ReloadRequest) -> None:
+        # A control that has been away for long finds the queue full; it asks for everything when it is back.
+        with contextlib.suppress(zmq.Again):
+            self._socket.send(self._encode(message), zmq.DONTWAIT)
+        self._reader.poke()
+
+    def _beat(self) -> None:
+        if self._ended.done():
+            return
+        if self._config is None:
+            self._send(self._hello)
+            self._loop.call_later(_HELLO_EVERY_S, self._beat)
+            return
+        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding, rss_bytes=_rss()))
+        self._loop.call_later(self._config.heartbeat_seconds, self._beat)
+
+    def _on_control(self, frames: Frames) -> None:
+        message = self._decode(frames[0].buffer)
+        if isinstance(message, Catalog):
+            self._on_catalog(message)
+        elif isinstance(message, Welcome):
+            self._on_welcome(message)
+        elif isinstance(message, Resync):
+            self._send(self._hello)
+            if self._report is not None:
+                self._send(self._report)
+        elif isinstance(message, ReloadReply):
+            done = self._reloads.pop(message.id, None)
+            if done is not None:
+                done(ServingError(message.code, message.message))
+        elif isinstance(message, Stop):
+            self.stop(message.grace_seconds)
+        elif isinstance(message, Rejected):
+            self._ended.set_exception(SystemExit(f"control refuses this front end: {message.reason}"))
+
+    def _on_welcome(self, message: Welcome) -> None:
+        if self._config is not None or message.frontend is None:
+            return
+        config = self._config = message.frontend
+        self._router = Router(
+            self._loop, self._channel, identity=self._identity, max_outstanding=config.max_outstanding_requests
+        )
+        self._connections = Connections(self._loop, max_connections=config.max_connections)
+
+    def _on_catalog(self, message: Catalog) -> None:
+        if self._config is None or message.epoch < self._epoch:
+            return
+        self._router.update(message)
+        self._epoch = message.epoch
+        if message.serving and not self._opening and not self._stopping:
+            self._opening = True
+            self._spawn(self._open(self._config))
+        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding, rss_bytes=_rss()))
+
+    def reload(self, config: bytes, done: Callable[[ServingError], None]) -> None:
+        """Pass a new model configuration on to control; `done` gets the outcome (code OK when it was applied)."""
+        self._next_reload += 1
+        number = self._next_reload
+        self._reloads[number] = done
+        self._send(ReloadRequest(id=number, config=config))
+        self._loop.call_later(_RELOAD_TIMEOUT_S, self._reload_timeout, number)
+
+    def _reload_timeout(self, number: int) -> None:
+        done = self._reloads.pop(number, None)
+        if done is not None:
+            done(ServingError(Code.DEADLINE_EXCEEDED, "control did not answer the reload in time"))
+
+    # --- doors ---------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open(self, config: FrontendConfig) -> None:
+        loop, connections = self._loop, self._connections
+        table = methods(self._router, config, self.reload)
+        rest = RestHandler(self._router, config)
+
+        def grpc() -> asyncio.Protocol:
+            return GrpcConnection(loop, config, connections, table)
+
+        def http() -> asyncio.Protocol:
+            return HttpConnection(loop, config, connections, rest, encode_error)
+
+        report = FrontendReport(epoch=self._epoch)
+        try:
+            if config.grpc_port:
+                self._servers.append(await listeners.listen(loop, listeners.ipv4_socket(config.grpc_port), grpc))
+                report.grpc_open = True
+            if config.grpc_socket_path:
+                unix = listeners.unix_socket(config.grpc_socket_path, os.environ)
+                self._servers.append(await listeners.listen(loop, unix, grpc))
+                report.unix_open = True
+        except OSError as error:
+            report.grpc_error = str(error)
+        if config.rest_port and not report.grpc_error:
+            try:
+                self._servers.append(await listeners.listen(loop, listeners.dual_stack_socket(config.rest_port), http))
+                report.rest_open = True
+            except OSError as error:
+                report.rest_error = str(error)
+        self._report = report
+        self._send(report)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Close the doors, let requests in flight end for so long, then end."""
+        if not self._stopping:
+            self._stopping = True
+            self._spawn(self._drain(grace_seconds))
+
+    async def _drain(self, grace_seconds: float) -> None:
+        for server in self._servers:
+            server.close()
+        if self._config is not None:
+            await self._connections.drain(grace_seconds)
+            self._router.close()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+
+def _rss() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * _PAGE_SIZE

@@ -1,0 +1,1 @@
+"""Tests; `tests.models` writes the SavedModels that they and the benchmarks serve."""

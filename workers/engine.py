@@ -1,0 +1,278 @@
+"""Runs requests: inline when cheap, else on executor threads, alone or in batches.
+
+One `Engine` lives on the worker's loop thread and never blocks it longer than a cheap graph takes (see `run_mode`).
+Everything that waits is a `Task` that can be cancelled or expire before it runs, and the number of requests that
+wait or run is bounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic_ns, perf_counter_ns
+from typing import Any
+
+from protos.errors import Code, ServingError
+from protos.messages import CODE_GONE, Infer, Reply, WorkerConfig
+from workers.batch_scheduler import BatchScheduler, QueueTable
+from workers.batching import Batch
+from workers.executor import Executor
+from workers.merge import check_inputs, merge, split, target_rows
+from workers.residency import Residency, Resident
+from workers.run_mode import Lane
+from workers.servable import Prepared
+from workers.status import as_serving_error
+from workers.task import Outcome, Task, settle
+from workers.tensors import from_array, to_array
+
+
+class Outbox:
+    """Replies to one front end that have not been sent yet, and its tasks that wait, by request id."""
+
+    __slots__ = ("identity", "replies", "frames", "waiting")
+
+    def __init__(self, identity: bytes) -> None:
+        self.identity = identity
+        self.replies: list[Reply] = []
+        self.frames: list[Any] = []
+        self.waiting: dict[int, Task] = {}
+
+    def add(self, request_id: int, outputs: Sequence[Any]) -> None:
+        """Answer with the session's outputs."""
+        try:
+            tensors = [from_array(array, self.frames) for array in outputs]
+        except ServingError as error:
+            self.fail(request_id, error)
+            return
+        self.replies.append(Reply(request_id, 0, "", tensors))
+
+    def fail(self, request_id: int, error: ServingError) -> None:
+        """Answer with an error."""
+        self.replies.append(Reply(request_id, error.code, error.message, []))
+
+
+class _Ticket:
+    """What a waiting task needs to be run and answered."""
+
+    __slots__ = ("outbox", "request_id", "resident", "prepared", "input_bytes")
+
+    def __init__(
+        self, outbox: Outbox, request_id: int, resident: Resident, prepared: Prepared, input_bytes: int
+    ) -> None:
+        self.outbox = outbox
+        self.request_id = request_id
+        self.resident = resident
+        self.prepared = prepared
+        self.input_bytes = input_bytes
+
+
+class Engine:
+    """Takes requests, gives replies into the outboxes that they came with.
+
+    Args:
+        config: batching, limits.
+        executor: for everything that is not cheap; its results come back through `finished`.
+    """
+
+    def __init__(self, config: WorkerConfig, executor: Executor) -> None:
+        self._executor = executor
+        self._max_outstanding = config.max_outstanding_requests
+        self._batching = config.batching
+        self._scheduler = BatchScheduler(config.batching.num_batch_threads) if config.batching else None
+        self._queue: deque[Task] = deque()
+        self._running = 0
+        self.outstanding = 0
+        # Set by the worker; the two refer to each other.
+        self.residency: Residency
+
+    # --- requests in ---------------------------------------------------------------------------------------------------
+
+    def infer(self, outbox: Outbox, request: Infer, frames: Sequence[Any]) -> None:
+        """Run `request` now if it is cheap, else queue it."""
+        try:
+            resident = self.residency.available.get((request.model, request.version))
+            if resident is None:
+                # The front end's catalog is a moment old.
+                raise ServingError(
+                    CODE_GONE, f"Servable not found for request: Specific({request.model}, {request.version})"
+                )
+            servable = resident.servable
+            assert servable is not None
+            prepared = servable.prepared(request.signature, request.outputs)
+            tensors = request.inputs
+            arrays = [to_array(tensor, frames) for tensor in tensors]
+            if [tensor.dtype for tensor in tensors] != prepared.input_dtypes:
+                prepared.refuse([tensor.dtype for tensor in tensors])
+            input_bytes = sum([array.nbytes for array in arrays])
+            if self._scheduler is None:
+                if not self._queue and prepared.modes.is_inline(input_bytes):
+                    started = perf_counter_ns()
+                    outputs = prepared.run(Lane.INLINE, arrays)
+                    prepared.modes.sample(input_bytes, started)
+                    outbox.add(request.id, outputs)
+                    return
+                rows = 0
+            else:
+                rows = check_inputs(arrays)
+            if self.outstanding >= self._max_outstanding:
+                raise ServingError(Code.UNAVAILABLE, f"the worker has {self.outstanding} requests outstanding already")
+            self._enqueue(_Ticket(outbox, request.id, resident, prepared, input_bytes), request, arrays, rows)
+        except Exception as error:
+            outbox.fail(request.id, as_serving_error(error))
+
+    def _enqueue(self, ticket: _Ticket, request: Infer, arrays: list[Any], rows: int) -> None:
+        now_ns = monotonic_ns()
+        deadline_ns = now_ns + request.timeout_us * 1000 if request.timeout_us else 0
+        task = Task(arrays, rows, deadline_ns, ticket)
+        if self._scheduler is None:
+            self._queue.append(task)
+        else:
+            resident = ticket.resident
+            queues = resident.queues
+            if queues is None:
+                assert self._batching is not None
+                queues = resident.queues = QueueTable(self._batching)
+            self._scheduler.add(queues.get(ticket.prepared.key), task, now_ns)
+        ticket.outbox.waiting[request.id] = task
+        ticket.resident.in_flight += 1
+        self.outstanding += 1
+
+    def cancel(self, outbox: Outbox, request_ids: Sequence[int]) -> None:
+        """Drop requests whose client has gone, unless they run already."""
+        for request_id in request_ids:
+            task = outbox.waiting.get(request_id)
+            if task is not None:
+                task.cancel()
+
+    def unloading(self, resident: Resident) -> None:
+        """A version takes no more requests: run what waits for it at once."""
+        if self._scheduler is not None and resident.queues is not None:
+            resident.queues.remove_from(self._scheduler, monotonic_ns())
+
+    # --- running -------------------------------------------------------------------------------------------------------
+
+    def dispatch(self) -> int | None:
+        """Start what can start now.
+
+        Returns:
+            When to call again if nothing else happens (monotonic nanoseconds), None for never.
+        """
+        if self._scheduler is None:
+            while self._queue and self._running < self._executor.threads:
+                self._start_single(self._queue.popleft())
+            return None
+        return self._dispatch_batches(self._scheduler)
+
+    def _start_single(self, task: Task) -> None:
+        ticket: _Ticket = task.reply_to  # type: ignore[assignment]
+        if task.cancelled:
+            self._answer(task, ServingError(Code.CANCELLED, "the request was cancelled before it ran"))
+            return
+        if 0 < task.deadline_ns <= monotonic_ns():
+            self._answer(task, ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the request ran"))
+            return
+        prepared, inputs, input_bytes = ticket.prepared, task.inputs, ticket.input_bytes
+        lane = prepared.modes.choose(input_bytes)
+        if lane == Lane.INLINE:  # found to be cheap while it waited; a thread is still the fair place
+            lane = Lane.CALLER
+
+        def job() -> list[Any]:
+            started = perf_counter_ns()
+            outputs = prepared.run(lane, inputs)
+            prepared.modes.report(lane, input_bytes, (perf_counter_ns() - started) / 1000)
+            return outputs
+
+        self._running += 1
+        self._executor.submit(job, task)
+
+    def _dispatch_batches(self, scheduler: BatchScheduler) -> int | None:
+        while True:
+            now_ns = monotonic_ns()
+            batch = scheduler.take(now_ns)
+            if scheduler.dropped:
+                for task, error in scheduler.pop_dropped():
+                    self._settle(task, error)
+            if batch is None:
+                return scheduler.next_wakeup_ns(now_ns)
+            self._start_batch(scheduler, batch)
+
+    def _start_batch(self, scheduler: BatchScheduler, batch: Batch) -> None:
+        tasks = batch.tasks
+        ticket: _Ticket = tasks[0].reply_to  # type: ignore[assignment]
+        prepared = ticket.prepared
+        config = batch.queue.config
+        input_bytes = ticket.input_bytes * len(tasks)
+
+        def job(lane: Lane) -> list[Outcome]:
+            try:
+                target = target_rows(batch.rows, config.allowed_batch_sizes)
+                inputs = merge(
+                    tasks,
+                    target,
+                    names=prepared.input_names,
+                    pad_variable_length=config.pad_variable_length_inputs,
+                )
+                started = perf_counter_ns()
+                outputs = prepared.run(lane, inputs)
+                prepared.modes.report(lane, input_bytes, (perf_counter_ns() - started) / 1000)
+                return list(split(outputs, tasks, target))
+            except Exception as error:
+                if len(tasks) == 1:
+                    return [as_serving_error(error)]
+            # One request must not spoil the batch of others: each gets its own outcome.
+            return [self._run_alone(prepared, task, config.allowed_batch_sizes) for task in tasks]
+
+        lane = prepared.modes.choose(input_bytes)
+        if lane == Lane.INLINE:
+            outcomes = job(lane)
+            scheduler.done(batch)
+            self._settle_all(tasks, outcomes)
+        else:
+            self._executor.submit(lambda: job(lane), batch)
+
+    @staticmethod
+    def _run_alone(prepared: Prepared, task: Task, allowed: tuple[int, ...]) -> Outcome:
+        try:
+            target = target_rows(task.rows, allowed)
+            inputs = merge([task], target, names=prepared.input_names)
+            return split(prepared.run(Lane.CALLER, inputs), [task], target)[0]
+        except Exception as error:
+            return as_serving_error(error)
+
+    # --- answers out ---------------------------------------------------------------------------------------------------
+
+    def finished(self, context: Any, result: Any, error: BaseException | None) -> None:
+        """Take a job's outcome from the executor."""
+        if isinstance(context, Task):
+            self._running -= 1
+            self._answer(context, as_serving_error(error) if error is not None else result)
+            return
+        batch: Batch = context
+        assert self._scheduler is not None
+        self._scheduler.done(batch)
+        if error is not None:
+            result = [as_serving_error(error)] * len(batch.tasks)
+        self._settle_all(batch.tasks, result)
+
+    def _settle_all(self, tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> None:
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            self._settle(task, outcome)
+
+    def _settle(self, task: Task, outcome: Outcome) -> None:
+        settled = settle(task, outcome)
+        if settled is not None:
+            self._answer(*settled)
+
+    def _answer(self, task: Task, outcome: Outcome) -> None:
+        ticket: _Ticket = task.reply_to  # type: ignore[assignment]
+        outbox = ticket.outbox
+        if outbox.waiting.pop(ticket.request_id, None) is not None and not task.cancelled:
+            if isinstance(outcome, ServingError):
+                outbox.fail(ticket.request_id, outcome)
+            else:
+                outbox.add(ticket.request_id, outcome)
+        self.outstanding -= 1
+        resident = ticket.resident
+        resident.in_flight -= 1
+        if not resident.in_flight:
+            self.residency.release(resident)

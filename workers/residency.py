@@ -1,0 +1,230 @@
+"""Which versions live on this worker: carries out what control wants and reports how it goes.
+
+Level-triggered: `apply` gets everything that should be loaded, and the difference to what is there is worked off. A
+version that failed stays known, and is not tried again, until it is no longer wanted. Loads and unloads run on
+loader threads; everything else, retries included, happens on the worker's loop, so nothing here waits.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from protos.errors import Code, ServingError
+from protos.messages import DesiredServable, ServableReport, State, WorkerConfig
+from workers import servable as servables
+from workers.batch_scheduler import QueueTable
+from workers.executor import Executor
+from workers.servable import Servable
+from workers.status import as_serving_error
+
+log = logging.getLogger("tensormux.worker")
+
+# Errors that another try cannot mend: the files would have to change first.
+_PERMANENT = frozenset({Code.NOT_FOUND, Code.INVALID_ARGUMENT, Code.UNIMPLEMENTED, Code.FAILED_PRECONDITION})
+
+Key = tuple[str, int]
+
+
+class Resident:
+    """One version on this worker. `in_flight` counts requests that hold it; it is freed when none is left."""
+
+    __slots__ = ("key", "path", "state", "error", "servable", "signatures", "in_flight", "wanted", "failures", "queues")
+
+    def __init__(self, key: Key, path: str) -> None:
+        self.key = key
+        self.path = path
+        self.state = State.START
+        self.error: ServingError | None = None
+        self.servable: Servable | None = None
+        self.signatures = b""
+        self.in_flight = 0
+        self.wanted = True
+        self.failures = 0
+        # Batching queues of this version; the engine makes them.
+        self.queues: QueueTable | None = None
+
+    def __str__(self) -> str:
+        return f"{{name: {self.key[0]} version: {self.key[1]}}}"
+
+
+class Residency:
+    """All versions on this worker.
+
+    Args:
+        config: tags, session, retries.
+        executor: loader threads; its results come back through `finished`.
+        on_change: called with a resident whenever its state changed.
+        on_unload: called when a version stops taking requests, before it is freed.
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        executor: Executor,
+        *,
+        on_change: Callable[[Resident], None],
+        on_unload: Callable[[Resident], None],
+    ) -> None:
+        self._config = config
+        self._executor = executor
+        self._on_change = on_change
+        self._on_unload = on_unload
+        self._residents: dict[Key, Resident] = {}
+        self._to_load: deque[Resident] = deque()
+        self._loading = 0
+        self._retries: list[tuple[int, int, Resident]] = []
+        self._tie = 0
+        # What may be asked for, by (model, version): the hot path's table.
+        self.available: dict[Key, Resident] = {}
+
+    def apply(self, desired: Sequence[DesiredServable]) -> None:
+        """Make `desired` so: load what is missing, unload what is not listed."""
+        wanted = {(item.name, item.version): item for item in desired}
+        for key, resident in list(self._residents.items()):
+            if key not in wanted:
+                self._unwant(resident)
+        for key, item in wanted.items():
+            known = self._residents.get(key)
+            if known is None:
+                resident = Resident(key, item.path)
+                self._residents[key] = resident
+                self._on_change(resident)
+                self._to_load.append(resident)
+            elif not known.wanted and known.state < State.UNLOADING:
+                known.wanted = True  # still loading: keep what comes of it
+        self._start_loads()
+
+    def _unwant(self, resident: Resident) -> None:
+        resident.wanted = False
+        if resident.state == State.AVAILABLE:
+            log.info("Quiescing servable version %s", resident)
+            del self.available[resident.key]
+            self._move(resident, State.UNLOADING)
+            self._on_unload(resident)
+            self.release(resident)
+        elif resident.state == State.END:
+            del self._residents[resident.key]
+        elif resident.state == State.START or resident.failures:
+            self._end(resident, ServingError(Code.CANCELLED, "Loading of servable cancelled"))
+
+    def release(self, resident: Resident) -> None:
+        """To be called when a request let go of a version; frees it if it is being unloaded and was the last."""
+        if resident.state != State.UNLOADING or resident.in_flight or resident.servable is None:
+            return
+        log.info("Done quiescing servable version %s", resident)
+        log.info("Unloading just-loaded servable version %s", resident)
+        servable, resident.servable = resident.servable, None
+        self._executor.submit(servable.close, resident)
+
+    def _start_loads(self) -> None:
+        while self._to_load and self._loading < self._executor.threads:
+            resident = self._to_load.popleft()
+            if resident.state not in (State.START, State.LOADING) or not resident.wanted:
+                continue
+            self._loading += 1
+            if resident.state == State.START:
+                log.info("Loading servable version %s", resident)
+                self._move(resident, State.LOADING)
+            self._executor.submit(functools.partial(_load, resident.path, self._config), resident)
+
+    def finished(self, resident: Resident, result: tuple[Servable, bytes] | None, error: BaseException | None) -> int:
+        """Take the outcome of a load or an unload.
+
+        Returns:
+            The load's failures so far when it is to be retried, else 0.
+        """
+        if resident.state == State.UNLOADING:
+            log.info("Done unloading servable version %s", resident)
+            self._end(resident, None if error is None else as_serving_error(error))
+            return 0
+        self._loading -= 1
+        retry = 0
+        if error is not None:
+            retry = self._failed(resident, as_serving_error(error))
+        elif result is not None:
+            resident.servable, resident.signatures = result
+            if resident.wanted:
+                self.available[resident.key] = resident
+                log.info("Successfully loaded servable version %s", resident)
+                self._move(resident, State.AVAILABLE)
+            else:
+                resident.error = ServingError(Code.CANCELLED, "Loading of servable cancelled")
+                resident.state = State.UNLOADING
+                self._on_change(resident)
+                self.release(resident)
+        self._start_loads()
+        return retry
+
+    def _failed(self, resident: Resident, error: ServingError) -> int:
+        log.error("Loading servable: %s failed: %s", resident, error)
+        resident.failures += 1
+        if not resident.wanted:
+            self._end(resident, ServingError(Code.CANCELLED, "Loading of servable cancelled"))
+        elif error.code in _PERMANENT:
+            self._end(resident, error)
+        elif resident.failures > self._config.max_num_load_retries:
+            log.error("Loading servable: %s exhausted max_num_retries: %d", resident, self._config.max_num_load_retries)
+            self._end(resident, error)
+        else:
+            return resident.failures
+        return 0
+
+    def retry_at(self, resident: Resident, now_ns: int) -> None:
+        """Try a failed load again after the configured pause."""
+        pause_ns = max(0, self._config.load_retry_interval_micros) * 1000
+        self._tie += 1
+        heapq.heappush(self._retries, (now_ns + pause_ns, self._tie, resident))
+
+    def tick(self, now_ns: int) -> int | None:
+        """Start the retries that are due; when the next one is, or None."""
+        while self._retries and self._retries[0][0] <= now_ns:
+            resident = heapq.heappop(self._retries)[2]
+            if resident.wanted and resident.state == State.LOADING:
+                log.info("Retrying of Loading servable: %s retry: %d", resident, resident.failures)
+                self._to_load.append(resident)
+        self._start_loads()
+        return self._retries[0][0] if self._retries else None
+
+    def _move(self, resident: Resident, state: State) -> None:
+        resident.state = state
+        self._on_change(resident)
+
+    def _end(self, resident: Resident, error: ServingError | None) -> None:
+        resident.error = resident.error or error
+        if resident.error is not None:
+            log.error("Servable %s cannot be loaded: %s", resident, resident.error)
+        resident.signatures = b""
+        self._move(resident, State.END)
+        if not resident.wanted:
+            self._residents.pop(resident.key, None)
+
+    def reports(self) -> list[ServableReport]:
+        """Everything there is to know, for a full report."""
+        return [report(resident) for resident in self._residents.values()]
+
+    @property
+    def busy(self) -> bool:
+        """Some version is still being loaded or unloaded."""
+        return self._loading > 0 or any(r.state == State.UNLOADING for r in self._residents.values())
+
+
+def _load(path: str, config: WorkerConfig) -> tuple[Servable, bytes]:
+    loaded = servables.load(path, tags=config.saved_model_tags, session_config=config.session_config)
+    return loaded, loaded.signature_map()
+
+
+def report(resident: Resident) -> ServableReport:
+    """One version as control wants to hear of it."""
+    error = resident.error
+    return ServableReport(
+        name=resident.key[0],
+        version=resident.key[1],
+        state=int(resident.state),
+        code=error.code if error else 0,
+        message=error.message if error else "",
+        signatures=resident.signatures,
+    )

@@ -1,0 +1,212 @@
+"""A loaded SavedModel: its session, signatures and prepared callables.
+
+As TensorFlow Serving does, a SavedModel is loaded by tags into one `Session`; a request runs the graph from a
+signature's input tensors to its output tensors. Each combination of signature and wanted outputs gets a prepared
+callable, many times cheaper than `Session.run`, and checked less: shapes are the graph's business only, which is
+what lets a `[3]` into a `[-1, 1]` signature.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.saved_model import loader_impl
+
+from protos import public
+from protos.dtypes import dtype_name
+from protos.errors import Code, ServingError, invalid_argument
+from workers.run_mode import Lane, RunModes
+from workers.status import as_serving_error
+
+# Callables kept for one version; clients can ask for any subset of outputs, so there must be a bound.
+_MAX_PREPARED = 128
+_INIT_SIGNATURES = frozenset({"__saved_model_init_op", "__saved_model_train_op"})
+
+
+class Prepared:
+    """One signature with one choice of outputs, ready to run.
+
+    `run` takes the inputs in sorted alias order and gives the outputs in the order asked for. It may be called from
+    several threads.
+    """
+
+    __slots__ = (
+        "input_dtypes",
+        "input_names",
+        "key",
+        "modes",
+        "_feed",
+        "_fetch",
+        "_positions",
+        "_session",
+        "_lock",
+        "_run",
+    )
+
+    def __init__(self, session: Any, signature: Any, outputs: Sequence[int]) -> None:
+        aliases = sorted(signature.inputs)
+        self.input_dtypes: list[int] = [signature.inputs[alias].dtype for alias in aliases]
+        self.input_names: list[str] = [signature.inputs[alias].name for alias in aliases]
+        every = sorted(signature.outputs)
+        try:
+            wanted = (
+                [signature.outputs[every[i]].name for i in outputs]
+                if outputs
+                else [signature.outputs[alias].name for alias in every]
+            )
+        except IndexError:
+            raise ServingError(
+                Code.INTERNAL, "a front end asked for an output that the signature does not have"
+            ) from None
+        self._fetch = sorted(set(wanted))
+        self._positions = [self._fetch.index(name) for name in wanted]
+        if self._positions == list(range(len(self._fetch))):
+            self._positions = []
+        # Requests with the same key may share a batch.
+        self.key = (tuple(self.input_names), tuple(wanted))
+        self.modes = RunModes()
+        self._session = session
+        self._lock = threading.Lock()
+        self._run: list[Callable[..., list[Any]] | None] = [None, None]
+
+    def prepare(self, *, pool: bool) -> Callable[..., list[Any]]:
+        """The callable of one lane, made on first use (TensorFlow optimizes the graph then).
+
+        Raises:
+            tf.errors.OpError: the graph has no such path.
+        """
+        with self._lock:
+            run = self._run[pool]
+            if run is None:
+                options = config_pb2.CallableOptions(feed=self.input_names, fetch=self._fetch)
+                # -1: ops run in the calling thread, sparing a cheap graph all hops between threads.
+                options.run_options.inter_op_thread_pool = 0 if pool else -1
+                run = self._run[pool] = self._session._make_callable_from_options(options)
+            return run
+
+    def refuse(self, dtypes: Sequence[int]) -> NoReturn:
+        """Say why inputs of these types cannot be fed.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT with TensorFlow's text for a wrong type.
+        """
+        for i, (got, expected) in enumerate(zip(dtypes, self.input_dtypes, strict=False)):
+            if got != expected:
+                raise invalid_argument(
+                    f"Expects arg[{i}] to be {dtype_name(expected)} but {dtype_name(got)} is provided"
+                )
+        raise ServingError(Code.INTERNAL, "a front end sent another number of inputs than the signature has")
+
+    def run(self, lane: Lane, arrays: Sequence[np.ndarray]) -> list[Any]:
+        """Run the graph.
+
+        Raises:
+            tf.errors.OpError: what a kernel said.
+        """
+        run = self._run[lane == Lane.POOL] or self.prepare(pool=lane == Lane.POOL)
+        outputs = run(*arrays)
+        return [outputs[i] for i in self._positions] if self._positions else outputs
+
+
+class Servable:
+    """One loaded version of a model. `close` frees what it took."""
+
+    def __init__(self, session: Any, meta_graph: Any) -> None:
+        self._session = session
+        self._signatures = dict(meta_graph.signature_def.items())
+        self._prepared: dict[tuple[str, tuple[int, ...]], Prepared] = {}
+
+    def prepared(self, signature: str, outputs: tuple[int, ...]) -> Prepared:
+        """The prepared callable for a signature's outputs at the given positions of their sorted aliases.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION, no such signature.
+        """
+        key = (signature, outputs)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            definition = self._signatures.get(signature)
+            if definition is None:
+                raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
+            prepared = Prepared(self._session, definition, outputs)
+            while len(self._prepared) >= _MAX_PREPARED:
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[key] = prepared
+        return prepared
+
+    def prepare_all(self) -> None:
+        """Make the callable of every signature, so that no request waits for it; broken signatures wait for one."""
+        for name, definition in self._signatures.items():
+            if name in _INIT_SIGNATURES or not definition.outputs:
+                continue
+            try:
+                self.prepared(name, ()).prepare(pool=False)
+            except (tf.errors.OpError, ValueError):
+                continue  # the first request that uses this signature gets the error
+
+    def signature_map(self) -> bytes:
+        """All signatures as a serialized `tensorflow.serving.SignatureDefMap`."""
+        message = public.SignatureDefMap()
+        for name, definition in self._signatures.items():
+            message.signature_def[name].MergeFromString(definition.SerializeToString())
+        return message.SerializeToString()
+
+    def close(self) -> None:
+        """Free the session with its variables and resources."""
+        self._prepared.clear()
+        self._session.close()
+        self._session = None
+
+
+def load(path: str, *, tags: Sequence[str], session_config: bytes) -> Servable:
+    """Load the SavedModel in directory `path`.
+
+    Raises:
+        ServingError: NOT_FOUND (no SavedModel, no such tags), UNIMPLEMENTED (a legacy bundle), or what TensorFlow said.
+    """
+    _check_files(path)
+    try:
+        loader = loader_impl.SavedModelLoader(path)
+        _check_tags(loader, tags)
+        config = config_pb2.ConfigProto.FromString(session_config)
+        graph = tf.Graph()
+        session = tf.compat.v1.Session(graph=graph, config=config)
+        try:
+            meta_graph = loader.load(session, list(tags))
+        except BaseException:
+            session.close()
+            raise
+        servable = Servable(session, meta_graph)
+        servable.prepare_all()
+        return servable
+    except Exception as error:
+        raise as_serving_error(error) from error
+
+
+def _check_files(path: str) -> None:
+    names = set(os.listdir(path)) if os.path.isdir(path) else set()
+    if not names & {"saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"}:
+        if "export.meta" in names:
+            raise ServingError(Code.UNIMPLEMENTED, "Session Bundle is deprecated and removed.")
+        raise ServingError(
+            Code.NOT_FOUND,
+            "Specified file path does not appear to contain a SavedModel bundle (should have a file called "
+            f"`saved_model.pb`)\nSpecified file path: {path}",
+        )
+
+
+def _check_tags(loader: Any, tags: Sequence[str]) -> None:
+    for meta_graph in loader.saved_model.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(tags):
+            return
+    raise ServingError(
+        Code.NOT_FOUND,
+        f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}. To inspect available tag-sets "
+        "in the SavedModel, please use the SavedModel CLI: `saved_model_cli`",
+    )

@@ -1,0 +1,280 @@
+"""The worker's loop: ZeroMQ in, engine, ZeroMQ out.
+
+One thread reads requests, runs the cheap ones, and sends replies; loads, unloads and expensive runs happen on
+executor threads. The loop waits in one poll for: the control connection, the front ends' socket, finished
+jobs, and the next point in time at which something is due.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+from collections.abc import Sequence
+from time import monotonic_ns
+from typing import Any
+
+import msgspec
+import zmq
+
+from protos.channel import Channel
+from protos.messages import (
+    PROTOCOL_VERSION,
+    Desired,
+    Heartbeat,
+    Hello,
+    InferBatch,
+    Rejected,
+    Reply,
+    ReplyBatch,
+    Resync,
+    State,
+    Stop,
+    ToPeer,
+    Welcome,
+    WorkerConfig,
+    WorkerReport,
+)
+from workers.engine import Engine, Outbox
+from workers.executor import Executor
+from workers.residency import Residency, Resident, report
+
+log = logging.getLogger("tensormux.worker")
+
+# ZeroMQ messages handled before the loop looks at anything else.
+_BURST = 32
+# Replies that are sent without waiting for the end of the message that their requests came in, so that the front end
+# works on them meanwhile.
+_REPLIES_AT_ONCE = 16
+_HELLO_EVERY_S = 1.0
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Worker:
+    """One worker process; `run` returns when control, or a signal, told it to stop.
+
+    Args:
+        control: endpoint of control.
+        name: stable name of this worker.
+        incarnation: of this process.
+        bind, advertise: where inferences are taken, and what front ends connect to (empty: the same).
+        device: for people to read.
+    """
+
+    def __init__(
+        self, channel: Channel, *, control: str, name: str, incarnation: str, bind: str, advertise: str, device: str
+    ) -> None:
+        self._control = channel.connect_dealer(control, identity=f"{name}/{incarnation}".encode())
+        self._router, bound = channel.bind_router(bind)
+        self._hello = Hello(
+            protocol=PROTOCOL_VERSION,
+            role="worker",
+            name=name,
+            incarnation=incarnation,
+            pid=os.getpid(),
+            endpoint=advertise or bound,
+            device=device,
+        )
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decode_peer = msgspec.msgpack.Decoder(ToPeer).decode
+        self._decode_batch = msgspec.msgpack.Decoder(InferBatch).decode
+        self._poller = zmq.Poller()
+        self._poller.register(self._control, zmq.POLLIN)
+        self._config: WorkerConfig | None = None
+        self._engine: Engine
+        self._residency: Residency
+        self._runners: Executor
+        self._loaders: Executor
+        self._outboxes: dict[bytes, Outbox] = {}
+        self._changed: dict[Resident, None] = {}
+        self._seq = 0
+        self._epoch = 0
+        self._next_beat_ns = 0
+        self._stop_at_ns: int | None = None
+        self.stop_requested = False
+
+    # --- loop ----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            SystemExit: control refuses this worker.
+        """
+        while True:
+            due_ns = self._tick(monotonic_ns())
+            if self._stop_at_ns is not None and self._is_done():
+                return
+            timeout_ms = max(0, -(-(due_ns - monotonic_ns()) // 1_000_000))
+            events = dict(self._poller.poll(timeout_ms))
+            if self._control in events:
+                self._read_control()
+            if self._config is None:
+                continue
+            if self._router in events:
+                self._read_requests()
+            if self._runners.wake_fd in events:
+                for context, result, error in self._runners.finished():
+                    self._engine.finished(context, result, error)
+            if self._loaders.wake_fd in events:
+                self._finish_loads()
+            self._flush()
+
+    def _tick(self, now_ns: int) -> int:
+        """Do what is due; when something is due next."""
+        if self._config is None:
+            if now_ns >= self._next_beat_ns:
+                self._send_control(self._hello)
+                self._next_beat_ns = now_ns + int(_HELLO_EVERY_S * 1e9)
+            if self.stop_requested:
+                self._stop_at_ns = now_ns
+            return self._next_beat_ns
+        if now_ns >= self._next_beat_ns:
+            self._next_beat_ns = now_ns + int(self._config.heartbeat_seconds * 1e9)
+            self._send_control(Heartbeat(epoch=self._epoch, outstanding=self._engine.outstanding, rss_bytes=_rss()))
+        if self.stop_requested and self._stop_at_ns is None:
+            self._begin_stop(10.0)
+        due_ns = self._next_beat_ns
+        for other_ns in (self._engine.dispatch(), self._residency.tick(now_ns), self._stop_at_ns):
+            if other_ns is not None and other_ns < due_ns:
+                due_ns = other_ns
+        self._flush()
+        if self._changed:
+            self._report(full=False)
+        return due_ns
+
+    def _is_done(self) -> bool:
+        if self._config is None:
+            return True
+        assert self._stop_at_ns is not None
+        idle = not self._engine.outstanding and not self._residency.busy
+        return idle or monotonic_ns() >= self._stop_at_ns
+
+    # --- control plane -------------------------------------------------------------------------------------------------
+
+    def _read_control(self) -> None:
+        while True:
+            try:
+                raw = self._control.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            message = self._decode_peer(raw)
+            if isinstance(message, Welcome):
+                self._welcome(message)
+            elif isinstance(message, Rejected):
+                raise SystemExit(f"control refuses this worker: {message.reason}")
+            elif isinstance(message, Resync):
+                self._send_control(self._hello)
+                if self._config is not None:
+                    self._report(full=True)
+            elif isinstance(message, Desired) and self._config is not None:
+                if self._stop_at_ns is None and message.epoch >= self._epoch:
+                    self._epoch = message.epoch
+                    self._residency.apply(message.servables)
+                    self._next_beat_ns = 0
+            elif isinstance(message, Stop):
+                self._begin_stop(message.grace_seconds)
+
+    def _welcome(self, message: Welcome) -> None:
+        if self._config is not None or message.worker is None:
+            return
+        config = self._config = message.worker
+        threads = config.num_run_threads or len(os.sched_getaffinity(0))
+        if config.batching is not None:
+            threads = config.batching.num_batch_threads
+        self._runners = Executor(threads, name="run")
+        self._loaders = Executor(max(1, config.num_load_threads), name="load")
+        self._engine = Engine(config, self._runners)
+        self._residency = Residency(
+            config,
+            self._loaders,
+            on_change=lambda resident: self._changed.setdefault(resident),
+            on_unload=self._engine.unloading,
+        )
+        self._engine.residency = self._residency
+        for source in (self._router, self._runners.wake_fd, self._loaders.wake_fd):
+            self._poller.register(source, zmq.POLLIN)
+        self._report(full=True)
+
+    def _finish_loads(self) -> None:
+        for resident, result, error in self._loaders.finished():
+            if resident.state == State.UNLOADING:
+                gc.collect()  # a graph is full of cycles: only the collector gives its memory back
+            if self._residency.finished(resident, result, error):
+                self._residency.retry_at(resident, monotonic_ns())
+
+    def _begin_stop(self, grace_seconds: float) -> None:
+        if self._stop_at_ns is None:
+            self._stop_at_ns = monotonic_ns() + int(grace_seconds * 1e9)
+            if self._config is not None:
+                # Nothing is wanted any more; control hears of it and sends no new requests here.
+                self._residency.apply([])
+
+    def _report(self, *, full: bool) -> None:
+        servables = self._residency.reports() if full else [report(resident) for resident in self._changed]
+        self._changed.clear()
+        self._seq += 1
+        self._send_control(WorkerReport(seq=self._seq, full=full, epoch=self._epoch, servables=servables))
+
+    def _send_control(self, message: Hello | WorkerReport | Heartbeat) -> None:
+        # A control that has been away for long finds the queue full; it asks for everything when it is back.
+        with contextlib.suppress(zmq.Again):
+            self._control.send(self._encoder.encode(message), zmq.DONTWAIT)
+
+    # --- data plane ----------------------------------------------------------------------------------------------------
+
+    def _read_requests(self) -> None:
+        infer = self._engine.infer
+        for _ in range(_BURST):
+            try:
+                frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            identity = frames[0].bytes
+            outbox = self._outboxes.get(identity)
+            if outbox is None:
+                outbox = self._outboxes[identity] = Outbox(identity)
+            try:
+                batch = self._decode_batch(frames[1].buffer)
+            except (msgspec.MsgspecError, IndexError) as error:
+                log.error("unreadable message from front end %r: %s", identity, error)
+                continue
+            tensors = frames[2:]
+            replies = outbox.replies
+            for request in batch.requests:
+                infer(outbox, request, tensors)
+                if len(replies) >= _REPLIES_AT_ONCE:
+                    self._send(outbox)
+                    replies = outbox.replies
+            if batch.cancelled:
+                self._engine.cancel(outbox, batch.cancelled)
+            if replies:
+                self._send(outbox)
+
+    def _flush(self) -> None:
+        for outbox in list(self._outboxes.values()):
+            if outbox.replies:
+                self._send(outbox)
+
+    def _send(self, outbox: Outbox) -> None:
+        replies, frames = outbox.replies, outbox.frames
+        outbox.replies, outbox.frames = [], []
+        parts: Sequence[Any] = (outbox.identity, self._encode_replies(replies), *frames)
+        try:
+            self._router.send_multipart(parts, zmq.DONTWAIT, copy=not frames)
+        except zmq.ZMQError as error:
+            # The front end has gone (EHOSTUNREACH) or reads nothing (EAGAIN): its clients are lost or will time out.
+            log.warning("dropping %d replies to front end %r: %s", len(replies), outbox.identity, error)
+            if error.errno == zmq.EHOSTUNREACH:
+                for task in outbox.waiting.values():
+                    task.cancel()
+                del self._outboxes[outbox.identity]
+
+    def _encode_replies(self, replies: list[Reply]) -> bytes:
+        return self._encoder.encode(ReplyBatch(replies))
+
+
+def _rss() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * _PAGE_SIZE
