@@ -1,8 +1,7 @@
-"""The control process at work: one loop that observes, decides and acts.
+"""The life of the control process: open the control plane, start the children, serve, stop in order.
 
-Observed are the file system, the configuration file, peers and child processes. Each of them changes the `Manager`, and a
-change schedules one `_flush`, which decides, tells the front ends the new catalog and then each worker its new list.
-Flushes are at least `FLUSH_SECONDS` apart, except when a worker was lost: that is told at once.
+Signals only set events that the one loop acts on. SIGTERM and SIGINT stop the front ends, which drain, and then the
+workers; a second one kills what is left. SIGHUP reads the model configuration file again.
 """
 
 from __future__ import annotations
@@ -12,39 +11,269 @@ import contextlib
 import os
 import signal
 import socket
-import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
-import msgspec
 import zmq
 
 from control.children import RunDirectory, bind_unix, frontend_spec, local_endpoint, worker_spec
 from control.log import LOGGER
 from control.manager import Manager
-from control.model_config import ModelSettings
 from control.options import Options
-from control.peers import FRONTEND, WORKER, Peer, PeerTable
-from control.ports import Ports
-from control.readiness import InitialLoad, Reloads
+from control.peers import FRONTEND, WORKER
+from control.plane import Plane
 from control.server import ControlServer
 from control.startup import Startup
 from control.supervisor import Backoff, Exit, Supervisor
 from control.threads import ThreadPool
 from control.watcher import Watcher
 from protos.channel import Channel, Curve
-from protos.errors import Code, ServingError, invalid_argument
-from protos.messages import (
-    Catalog,
-    Desired,
-    DesiredServable,
-    FrontendReport,
-    ModelEntry,
-    ReloadReply,
-    ReloadRequest,
-    WorkerEntry,
-    WorkerReport,
-)
+from protos.errors import ServingError, invalid_argument
 from protos.public import ModelServerConfig
 from protos.text import read_text_file
+
+FAILURE = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Waiting times, in seconds.
+
+    Attributes:
+        tick: between looks at the clock.
+        register: a child that was started and has not registered for so long hangs. Importing TensorFlow and
+            finding a GPU can take a minute on a busy box.
+        silence: a peer that sent no heartbeat for so long hangs; None derives it from the heartbeat.
+        stop_slack: how much longer than its grace a stopping child may take before it is killed.
+        read: for reading the model configuration file.
+    """
+
+    tick: float = 0.5
+    register: float = 180.0
+    silence: float | None = None
+    stop_slack: float = 2.0
+    read: float = 30.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class App:
+    """One control process."""
+
+    def __init__(
+        self, options: Options, startup: Startup, env: Mapping[str, str], *, limits: Limits | None = None
+    ) -> None:
+        self._options = options
+        self._startup = startup
+        self._env = env
+        self._limits = limits or Limits()
+        self._workers = [f"worker-{index}" for index in range(len(startup.devices))]
+        self._frontends = [f"frontend-{index}" for index in range(startup.num_frontends)]
+        self._signals: list[signal.Signals] = []
+        self._failure: ServingError | None = None
+        self._unix: socket.socket | None = None
+
+    async def run(self) -> int:
+        """Serve until told to stop; returns the exit status.
+
+        Raises:
+            ServingError: the server cannot start; no child is left.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._reread = asyncio.Event()
+        self._supervisor = Supervisor(self._loop, self._child_ended, make_backoff=self._backoff)
+        with contextlib.ExitStack() as stack:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._loop.add_signal_handler(number, self._on_signal, number)
+            self._loop.add_signal_handler(signal.SIGHUP, self._reread.set)
+            self._open(stack)
+            background = [self._loop.create_task(self._tick()), self._loop.create_task(self._follow_config_file())]
+            try:
+                self._start()
+                await self._event.wait()
+                if self._failure is None:
+                    await self._stop()
+            finally:
+                for task in background:
+                    task.cancel()
+                await self._supervisor.kill_all()
+        if self._failure is not None:
+            raise self._failure
+        return 0
+
+    def _backoff(self) -> Backoff:
+        template = self._limits.backoff
+        return Backoff(template.first, template.longest, template.stable_after)
+
+    # --- start ---
+
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        options, startup = self._options, self._startup
+        run = self._run = RunDirectory()
+        stack.callback(run.remove)
+        try:
+            channel = Channel(Curve.from_env(self._env))
+            self._server = ControlServer(
+                self._loop, channel, options.control_endpoint or run.ipc("control.sock"), self._receive
+            )
+        except (ValueError, zmq.ZMQError) as error:
+            raise invalid_argument(f"Cannot open --control_endpoint={options.control_endpoint}: {error}") from error
+        stack.callback(self._server.close)
+        if options.grpc_socket_path and self._frontends:
+            self._unix = self._bind_unix(stack, options.grpc_socket_path)
+        period = float(options.file_system_poll_wait_seconds)
+        manager = Manager(
+            periodic=period > 0, allow_unavailable_labels=options.allow_version_labels_for_unavailable_models
+        )
+        silence = self._limits.silence
+        self._plane = Plane(
+            self._loop,
+            self._server.send,
+            self,
+            manager,
+            worker_config=startup.worker,
+            frontend_config=startup.frontend,
+            own_frontends=self._frontends,
+            silence_seconds=silence if silence is not None else startup.worker.heartbeat_seconds * 5 + 5,
+            start_timeout_seconds=options.start_timeout_seconds,
+        )
+        self._threads = ThreadPool(self._loop)
+        self._watcher = Watcher(
+            self._loop, self._threads, manager, period_seconds=period, on_change=self._plane.changed
+        )
+        stack.callback(self._watcher.close)
+
+    def _bind_unix(self, stack: contextlib.ExitStack, path: str) -> socket.socket:
+        try:
+            sock = bind_unix(path)
+        except OSError as error:
+            LOGGER.error("Cannot bind --grpc_socket_path=%s: %s", path, error)
+            raise invalid_argument("Failed to BuildAndStart gRPC server") from error
+        stack.callback(_unlink_if_same, path, os.stat(path).st_ino)
+        stack.callback(sock.close)
+        return sock
+
+    def _start(self) -> None:
+        endpoint = local_endpoint(self._server.endpoint)
+        self._plane.apply(self._startup.model_config)
+        # Workers first: TensorFlow takes the longest.
+        for index, device in enumerate(self._startup.devices):
+            over_tcp = self._options.external_frontends
+            self._supervisor.start(worker_spec(index, device, control=endpoint, run=self._run, over_tcp=over_tcp))
+        for index in range(self._startup.num_frontends):
+            self._supervisor.start(frontend_spec(index, control=endpoint, unix=self._unix))
+        if self._options.control_endpoint:
+            LOGGER.info("Workers and front ends register at %s", self._server.endpoint)
+
+    # --- what happens ---
+
+    def _receive(self, identity: bytes, payload: memoryview) -> None:
+        self._plane.receive(identity, payload)
+
+    def fatal(self, error: ServingError) -> None:
+        """The server cannot start: end with this error."""
+        if self._failure is None and not self._signals:
+            self._failure = error
+            self._event.set()
+
+    def peer_hangs(self, name: str) -> None:
+        """Kill a child that hangs; one that was started elsewhere is left to whoever started it."""
+        pid = self._supervisor.pid(name)
+        if pid is not None:
+            LOGGER.error("Killing %s (pid %d)", name, pid)
+            self._supervisor.kill(name)
+
+    def look_at(self, due: Collection[str]) -> None:
+        """Look at models on disk."""
+        self._watcher.update(due)
+
+    def _child_ended(self, ended: Exit) -> None:
+        role = WORKER if ended.name in self._workers else FRONTEND
+        self._plane.peers.drop(role, ended.name)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self._signals.append(number)
+        self._event.set()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.tick)
+            self._plane.tick()
+            for role, names in ((WORKER, self._workers), (FRONTEND, self._frontends)):
+                for name in names:
+                    age = self._supervisor.age(name)
+                    if age is not None and age > self._limits.register and self._plane.peers.named(role, name) is None:
+                        LOGGER.error("%s has not registered for %.0f s", name, age)
+                        self.peer_hangs(name)
+
+    async def _follow_config_file(self) -> None:
+        path = self._options.model_config_file
+        if not path:
+            return
+        period = self._options.model_config_file_poll_wait_seconds
+        said = ""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._reread.wait(), period if period > 0 else None)
+            asked = self._reread.is_set()
+            self._reread.clear()
+            problem = await self._read_config_file(path)
+            # A file that stays wrong is complained about once, or whenever somebody asks for it to be read.
+            if problem and (asked or problem != said):
+                LOGGER.error("%s", problem)
+            said = problem
+
+    async def _read_config_file(self, path: str) -> str:
+        """Read and apply the file; returns what is wrong with it."""
+        try:
+            config = await asyncio.wait_for(
+                self._threads.submit(partial(read_text_file, path, ModelServerConfig)), self._limits.read
+            )
+        except TimeoutError:
+            return f"Failed to read ModelServerConfig file: {path} takes longer than {self._limits.read:g} s"
+        except ServingError as error:
+            return f"Failed to read ModelServerConfig file: {error}"
+        try:
+            self._plane.apply(config)
+        except ServingError as error:
+            return f"PollFilesystemAndReloadConfig failed to ReloadConfig: {error}"
+        return ""
+
+    # --- stop ---
+
+    async def _stop(self) -> None:
+        LOGGER.info("Stopping on %s", self._signals[0].name)
+        stopping = self._loop.create_task(self._stop_in_order())
+        self._event.clear()
+        second = self._loop.create_task(self._event.wait())
+        await asyncio.wait({stopping, second}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            LOGGER.warning("Stopping at once on a second signal")
+        for task in (stopping, second):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stopping
+
+    async def _stop_in_order(self) -> None:
+        self._plane.stopping = True
+        self._watcher.close()
+        self._supervisor.retire(self._supervisor.names())
+        grace = self._options.drain_seconds if self._plane.serving else 0.0
+        for role, names in ((FRONTEND, self._frontends), (WORKER, self._workers)):
+            for name in names:
+                peer = self._plane.peers.named(role, name)
+                if peer is not None:
+                    self._plane.peers.stop(peer, grace)
+                else:
+                    # It has not registered, so it holds no work, and could not be told.
+                    self._supervisor.kill(name)
+            for name in await self._supervisor.wait_ended(names, grace + self._limits.stop_slack):
+                LOGGER.error("%s did not stop within %.1f s", name, grace + self._limits.stop_slack)
+                self._supervisor.kill(name)
+
+
+def _unlink_if_same(path: str, inode: int) -> None:
+    with contextlib.suppress(OSError):
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)

@@ -8,7 +8,8 @@ state only, so a lost message or a restarted process is mended by asking again. 
 - A model whose base path cannot be listed keeps what it has, and touches no other model.
 - A version that failed on a worker is tried there again only after its files changed or it was gone for a while; the
   worker has then confirmed a list without it, which makes it forget the failure.
-- A version whose loading ended the worker twice is not given to it again: it has failed.
+- What a worker was loading when it ended is loaded there one at a time from then on; a version whose loading ended the
+  worker twice is not given to it again: it has failed.
 """
 
 from __future__ import annotations
@@ -195,10 +196,17 @@ class Manager:
             if report.state not in _STATES:
                 LOGGER.error("%s reports state %d of a servable; there is none", slot.name, report.state)
                 continue
-            if report.state == State.AVAILABLE:
-                self._strikes.pop((slot.name, (report.name, report.version)), None)
+            if report.state in (State.AVAILABLE, State.END):
+                self._acquit(slot, (report.name, report.version))
             good.append(report)
         self._dirty |= self._board.report(worker_id, good, full=full)
+
+    def _acquit(self, slot: _Slot, key: Key) -> None:
+        """Loading `key` has come to an end, and the worker is still there."""
+        if 0 < self._strikes.get((slot.name, key), 0) < STRIKES:
+            del self._strikes[slot.name, key]
+            # The next suspect has waited for this.
+            self._dirty |= {other[0] for name, other in self._strikes if name == slot.name}
 
     def sent(self, worker_id: int, epoch: int) -> None:
         """The list that was last decided for a worker was sent, or had been sent already, under `epoch`."""
@@ -242,6 +250,8 @@ class Manager:
             # Control may be younger than the worker: nothing is unloaded before the disk was looked at.
             return frozenset(v for v, stage in stages.items() if stage in (Stage.LOADING, Stage.READY))
         held = {version for model, version in slot.retrying if model == name}
+        suspects = sorted(key for (at, key), n in self._strikes.items() if at == slot.name and n < STRIKES)
+        held |= {version for model, version in suspects[1:] if model == name}
         for version in watch.versions:
             if self._strikes.get((slot.name, (name, version)), 0) >= STRIKES:
                 stages.pop(version, None)
@@ -287,7 +297,7 @@ class Manager:
         for entry in now.versions:
             old = before.get(entry.version)
             if old is None or (old.state, old.message) != (entry.state, entry.message):
-                _log_state(name, entry)
+                _log_failure(name, entry)
 
     def _all_models(self) -> set[str]:
         return self._watches.keys() | self._entries.keys()
@@ -299,18 +309,7 @@ def _deadly(key: Key) -> Ended:
     )
 
 
-_TEXTS = {
-    State.LOADING: "Loading servable version {name: %s version: %d}",
-    State.AVAILABLE: "Successfully loaded servable version {name: %s version: %d}",
-    State.UNLOADING: "Quiescing servable version {name: %s version: %d}",
-}
-
-
-def _log_state(name: str, entry: VersionEntry) -> None:
-    if entry.state == State.END and entry.code != Code.OK:
+def _log_failure(name: str, entry: VersionEntry) -> None:
+    if entry.state == State.END and entry.code not in (Code.OK, Code.CANCELLED):
         text = "Encountered an error for servable version {name: %s version: %d}: %s: %s"
         LOGGER.error(text, name, entry.version, code_name(entry.code), entry.message)
-    elif entry.state == State.END:
-        LOGGER.info("Done unloading servable version {name: %s version: %d}", name, entry.version)
-    elif State(entry.state) in _TEXTS:
-        LOGGER.info(_TEXTS[State(entry.state)], name, entry.version)

@@ -61,5 +61,3 @@ class Ports:
         if self._rest:
             LOGGER.info("Exporting HTTP/REST API at:localhost:%d ...", config.rest_port)
             bare("[evhttp_server.cc : 245] NET_LOG: Entering the event loop ...")
-
-

@@ -14,6 +14,9 @@ import zmq
 from control.log import LOGGER
 from protos.channel import Channel, Frames, LoopReader
 
+Send = Callable[[bytes, bytes], None]
+"""Sends `(identity, payload)`, or loses it."""
+
 
 class ControlServer:
     """Receives `(identity, payload)` pairs for `on_message`, and sends such pairs."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from protos.text import read_text_file
-
 from control.devices import Device, parse_devices
 from control.model_config import read_models, single_model
 from control.options import FLAGS, Options, schedulable_cpus, unavailable_flags_given
@@ -18,6 +16,7 @@ from protos.batching_rules import batching_config
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import BatchingConfig, FrontendConfig, WorkerConfig
 from protos.public import BatchingParameters, ConfigProto, ModelServerConfig
+from protos.text import read_text_file
 
 _LARGEST_PORT = 65_535
 _MAX_PROCESSES = 1_024

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from functools import partial
+from typing import Any
 
 from control.log import LOGGER
 from control.manager import Manager
@@ -107,7 +108,8 @@ class Watcher:
             # One call at a time for a model: the next look waits for this one, unless there is another place to look.
             another = self._loop.create_task(due.wait())
             try:
-                await asyncio.wait({asyncio.ensure_future(future), another}, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Future[Any]] = {future, another}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 another.cancel()
             if not future.done():

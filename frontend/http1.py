@@ -12,6 +12,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
+from typing import cast
 
 import httptools
 
@@ -136,13 +137,12 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         if not self._connections.add(self):
             self._closed = True
-            transport.abort()
+            self._transport.abort()
             return
-        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        self._transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: nobody waits for its answers."""

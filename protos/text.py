@@ -66,13 +66,16 @@ def _read(path: str) -> bytes:
         raise OSError(errno.EINVAL, "")
     # Opening a pipe for reading would otherwise wait until somebody writes.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise OSError(errno.EISDIR, "")
         if not stat.S_ISREG(mode):
             raise ServingError(Code.FAILED_PRECONDITION, f"{path}; Not a regular file")
-        data = file.read(MAX_FILE_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise invalid_argument(f"{path}; Larger than {MAX_FILE_BYTES} bytes")
     if not data:

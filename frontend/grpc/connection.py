@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from time import monotonic_ns
+from typing import cast
 
 from frontend.connections import Connections
 from frontend.grpc import wire
@@ -101,13 +102,12 @@ class GrpcConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         if not self._connections.add(self):
             self._closed = True
-            transport.abort()
+            self._transport.abort()
             return
-        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        self._transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
         self._http2 = Http2(self, max_streams=self._config.max_streams, max_header_bytes=self._config.max_header_bytes)
         self._schedule_flush()
 

@@ -1,9 +1,9 @@
 """How a JSON value is printed inside an error message.
 
-The layout is the one TensorFlow Serving's clients know: 4 spaces a level, one member of an object a line, arrays on one line.
-A message must stay short whatever the client sent, so printing stops at the first event (key, scalar, opening or closing
-bracket) that starts when 256 bytes or more are written: the tail, closing brackets included, is missing then. One long
-string is not cut. NaN and infinities also end the text, where they would have been printed.
+The layout is the one TensorFlow Serving's clients know: 4 spaces a level, one member of an object a line, arrays on
+one line. A message must stay short whatever the client sent, so printing stops at the first event (key, scalar,
+opening or closing bracket) that starts when 256 bytes or more are written: the tail, closing brackets included, is
+missing then. One long string is not cut. NaN and infinities also end the text, where they would have been printed.
 """
 
 from __future__ import annotations

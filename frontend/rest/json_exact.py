@@ -1,15 +1,12 @@
 """Building tensors value by value, in the order in which TensorFlow Serving looks at them, to fail exactly as it does.
 
-`json_tensors` builds whole levels at a time and comes here when something does not fit: for the error, and for the few
-documents that are fine but uneven. The rules: the shape of an item is read off the first elements of its nested arrays, then
-every value is checked against it; in row format each element of `instances` adds one item to each tensor, and all items
-of a tensor must have the size and shape of its first. On purpose different: nesting deeper than the 254 dimensions that
-a tensor can have is an error, not a crash.
+`json_tensors` builds whole levels at a time and comes here when something does not fit. The rules: the shape of an
+item is read off the first elements of its nested arrays, then every value is checked against it; in row format each
+element of `instances` adds one item to each tensor, and all items of a tensor must have the size and shape of its
+first. On purpose different: nesting deeper than the 254 dimensions that a tensor can have is an error, not a crash.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from frontend.rest.debug_text import render
 from frontend.rest.json_values import JSON_DTYPES, accepts, is_base64_object, is_element_object, packer, type_name
@@ -54,10 +51,10 @@ def row_tensors(instances: list[object], signature: Signature) -> list[Tensor]:
         for i, element in enumerate(instances):
             if is_element_object(element):
                 raise invalid_argument(f"Expecting value/list but got object at item {i} of input list")
-            _wrapped(
-                f"Failed to process element: {i} of 'instances' list. Error: ",
-                lambda value=element: _add(columns, signature.inputs[0], value, signature),
-            )
+            try:
+                _add(columns, signature.inputs[0], element, signature)
+            except ServingError as error:
+                raise invalid_argument(f"Failed to process element: {i} of 'instances' list. Error: {error}") from None
         if len(signature.inputs) > 1:
             raise _missing_inputs(signature)
     return [columns[alias].tensor() for alias in signature.inputs]
@@ -101,22 +98,16 @@ def _add(columns: dict[str, _Column], alias: str, value: object, signature: Sign
 
 def _add_element(columns: dict[str, _Column], i: int, element: dict[str, object], signature: Signature) -> None:
     for key, value in element.items():
-        _wrapped(
-            f"Failed to process element: {i} key: {key} of 'instances' list. Error: ",
-            lambda key=key, value=value: _add(columns, key, value, signature),
-        )
+        try:
+            _add(columns, key, value, signature)
+        except ServingError as error:
+            message = f"Failed to process element: {i} key: {key} of 'instances' list. Error: {error}"
+            raise invalid_argument(message) from None
     if len(element) != len(signature.inputs):
         raise invalid_argument(
             f"Failed to process element: {i} of 'instances' list. JSON object: {render(element)}"
             f" keys must be equal to: {','.join(signature.inputs)}"
         )
-
-
-def _wrapped(prefix: str, call: Callable[[], None]) -> None:
-    try:
-        call()
-    except ServingError as error:
-        raise invalid_argument(f"{prefix}{error}") from None
 
 
 def _missing_inputs(signature: Signature) -> ServingError:
@@ -160,6 +151,9 @@ def _append(value: object, dtype: int, level: int, sizes: list[int], flat: list[
         raise invalid_argument(
             f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {sizes[level]}"
         )
+    if level + 1 == rank and packer(dtype)(value) is not None:
+        flat.extend(value)
+        return
     for element in value:
         _append(element, dtype, level + 1, sizes, flat)
 

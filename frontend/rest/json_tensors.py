@@ -1,17 +1,19 @@
 """The body of a `:predict` request -> input tensors of a signature.
 
 Three ways, each exact, the fastest that fits first:
-1. Large bodies of plain numbers: `json_bulk` (from its `MIN_BODY_BYTES` on).
+1. Large bodies of plain numbers: `json_bulk` (from its `MIN_BULK_BYTES` on).
 2. Otherwise orjson, then lists are flattened level by level with C loops only and packed at once.
-3. Whatever does not fit (uneven lists, wrong types) is gone through value by value in `json_exact`, which words the error.
+3. Whatever does not fit (uneven lists, wrong types) is gone through value by value in `json_exact`, which words the
+   error.
 """
 
 from __future__ import annotations
 
 from itertools import chain
 
-from frontend.rest import json_bulk, json_exact
+from frontend.rest import json_exact
 from frontend.rest.debug_text import render
+from frontend.rest.json_bulk import MIN_BULK_BYTES, BulkDocument, read_bulk
 from frontend.rest.json_parse import parse_object, signature_name
 from frontend.rest.json_values import is_base64_object, packer
 from frontend.signature import Signature
@@ -28,9 +30,13 @@ class PredictDocument:
         signature_name: as in the request, "" for the default signature.
     """
 
-    __slots__ = ("signature_name", "_root", "_bulk", "_body")
+    __slots__ = ("signature_name", "_body", "_root", "_bulk")
 
-    signature_name: str
+    def __init__(self, body: bytes, name: str, root: dict[str, object] | None, bulk: BulkDocument | None) -> None:
+        self.signature_name = name
+        self._body = body
+        self._root = root
+        self._bulk = bulk
 
     def tensors(self, signature: Signature) -> tuple[bool, list[Tensor]]:
         """Whether the request is in row format (`instances`), and a tensor for each input, in the signature's order.
@@ -67,17 +73,13 @@ def parse_predict(body: bytes) -> PredictDocument:
     Raises:
         ServingError: INVALID_ARGUMENT when the body is not a JSON object, or `signature_name` not a string.
     """
-    document = PredictDocument()
-    document._body = body
-    document._root = None
-    if len(body) >= json_bulk.MIN_BODY_BYTES:
-        bulk = document._bulk = json_bulk.read(body)
+    if len(body) >= MIN_BULK_BYTES:
+        bulk = read_bulk(body)
         if bulk is not None:
-            document.signature_name = bulk.signature_name
-            return document
-    root = document._root = parse_object(body)
-    document.signature_name = signature_name(root) if "signature_name" in root else ""
-    return document
+            return PredictDocument(body, bulk.signature_name, None, bulk)
+    root = parse_object(body)
+    name = signature_name(root) if "signature_name" in root else ""
+    return PredictDocument(body, name, root, None)
 
 
 def _row_tensors(root: dict[str, object], signature: Signature) -> list[Tensor]:

@@ -1,10 +1,10 @@
 """The slow JSON parser: accepts what TensorFlow Serving's parser accepts and fails with its error texts and offsets.
 
-It runs only on bodies that the fast parsers refuse. Beyond the JSON of RFC 8259 it takes the number tokens `NaN`, `Inf` and
-`Infinity` (each with an optional `-`), a byte order mark, strings that are no UTF-8 or hold lone low surrogates, any depth of
-nesting, and bytes after the root value, which it ignores; a NUL byte outside strings ends the text. An integer beyond 64
-bits is a float. A table of states decides what may come next, and names the error when something else does; no
-recursion. Of equal keys in one object the last one wins, as in the fast parsers.
+It runs only on bodies that the fast parsers refuse. Beyond the JSON of RFC 8259 it takes the number tokens `NaN`,
+`Inf` and `Infinity` (each with an optional `-`), a byte order mark, strings that are no UTF-8 or hold lone low
+surrogates, any depth of nesting, and bytes after the root value, which it ignores; a NUL byte outside strings ends
+the text. An integer beyond 64 bits is a float. A table of states decides what may come next, and names the error when
+something else does; no recursion. Of equal keys in one object the last one wins, as in the fast parsers.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _string(body: bytes, start: int) -> tuple[str, int]:
 
 
 def _unicode_escape(body: bytes, start: int) -> tuple[bytes, int]:
-    """UTF-8 of the `\\uXXXX` at `start`, or of a pair of them, and the position after."""
+    r"""UTF-8 of the `\uXXXX` at `start`, or of a pair of them, and the position after."""
     code, pos = _hex4(body, start + 2, start), start + 6
     if 0xD800 <= code <= 0xDBFF:
         low = _hex4(body, pos + 2, start) if body[pos : pos + 2] == b"\\u" else 0

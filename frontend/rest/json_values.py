@@ -2,9 +2,9 @@
 
 Packing is all or nothing and fast: it answers None when any value is not of a JSON type that the data type accepts, and
 `json_exact` then finds out which and says so. Accepted are, as in TensorFlow Serving: any number for float and double
-(through a double: too large becomes infinite, never an error); integer literals in range for the integers, where int16, int8 and
-uint8 accept the range of int32 and wrap (300 as uint8 is 44); true and false for bool; strings and base64 objects for
-string. Data types that JSON cannot carry pack only if there is no value.
+(through a double: too large becomes infinite, never an error); integer literals in range for the integers, where int16,
+int8 and uint8 accept the range of int32 and wrap (300 as uint8 is 44); true and false for bool; strings and base64
+objects for string. Data types that JSON cannot carry pack only if there is no value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import binascii
 import re
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def _pack_floating(code: str) -> Callable[[list[object]], Packed | None]:
                 return structs[count](*values)
             except OverflowError:
                 pass
-        return array(code, values).tobytes()  # type: ignore[arg-type]
+        return array(code, values).tobytes()  # type: ignore[type-var]
 
     return pack
 
@@ -106,7 +106,7 @@ def _pack_integers(code: str) -> Callable[[list[object]], Packed | None]:
         if not _INTEGERS.issuperset(map(type, values)):
             return None
         try:
-            return array(code, values).tobytes()  # type: ignore[arg-type]
+            return array(code, values).tobytes()  # type: ignore[type-var]
         except OverflowError:
             return None
 
@@ -179,11 +179,3 @@ def accepts(value: object, dtype: int) -> bool:
     if dtype == dtypes.DT_STRING:
         return type(value) is str or is_base64_object(value)
     return packer(dtype)([value]) is not None
-
-
-def product(sizes: Sequence[int]) -> int:
-    """Number of elements of a shape."""
-    count = 1
-    for size in sizes:
-        count *= size
-    return count

@@ -1,9 +1,10 @@
 """The REST URL grammar: (method, request target) -> `Route`, or the error that the server answers with.
 
 The grammar is TensorFlow Serving's: literals match in any case, the verb and the sub-resource must be spelled exactly
-as documented, model names and labels are percent-decoded (`+` stays `+`). On purpose different: a `?query` or `#fragment` is
-dropped before matching instead of breaking POST and corrupting the model name of GET; bytes that are no UTF-8 once
-decoded are refused. Routes are immutable and shared: those of recent, short targets are kept in a bounded cache.
+as documented, model names and labels are percent-decoded (`+` stays `+`). On purpose different: a `?query` or
+`#fragment` is dropped before matching instead of breaking POST and corrupting the model name of GET; bytes that are
+no UTF-8 once decoded are refused. Routes are immutable and shared: those of recent, short targets are kept in a
+bounded cache.
 """
 
 from __future__ import annotations

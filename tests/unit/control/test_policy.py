@@ -172,7 +172,7 @@ def test_whatever_happens_when_a_model_stays_available_and_settles(
     must_answer = False
     for change, done in script:
         aspired = aspired if change is None else change
-        for step in ("", "receive", "work", "report"):
+        for step in ("nothing yet", "receive", "work", "report"):
             if step in done:
                 getattr(worker, step)()
             worker.ask(aspired)

@@ -138,7 +138,7 @@ def _check_class(stub: ast.ClassDef, message_class: type[Message]) -> int:
                 checked += _check_class(item, getattr(message_class, item.name))
             continue
         name = item.target.id if isinstance(item, ast.AnnAssign) else item.name
-        assert hasattr(message_class, name), f"{stub.name}.{name}"
+        assert hasattr(message_class(), name), f"{stub.name}.{name}"
         checked += 1
         is_property = isinstance(item, ast.FunctionDef) and bool(item.decorator_list)
         if is_property or (isinstance(item, ast.AnnAssign) and "ClassVar" not in ast.unparse(item.annotation)):

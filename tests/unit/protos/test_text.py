@@ -222,6 +222,7 @@ def test_file_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     bad.write_text("prometheus_config { enabled: true }")
     os.mkfifo(pipe)
     gone = tmp_path / "gone"
+    open_before = len(os.listdir("/dev/fd"))
     assert _failure(gone) == (Code.NOT_FOUND, f"{gone}; No such file or directory")
     assert _failure("") == (Code.NOT_FOUND, "; No such file or directory")
     assert _failure(empty) == (Code.INVALID_ARGUMENT, f"{empty}; Invalid argument")
@@ -230,6 +231,7 @@ def test_file_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert _failure(bad / "x") == (Code.FAILED_PRECONDITION, f"{bad}/x; Not a directory")
     assert _failure(pipe) == (Code.FAILED_PRECONDITION, f"{pipe}; Not a regular file")
     assert capsys.readouterr().err == ""
+    assert len(os.listdir("/dev/fd")) == open_before
     assert _failure(bad) == (Code.INVALID_ARGUMENT, f"Invalid protobuf file: '{bad}'")
     assert capsys.readouterr().err == (
         "Error parsing text-format tensorflow.serving.MonitoringConfig: 1:21: "

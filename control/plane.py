@@ -1,0 +1,252 @@
+"""The control plane in one place: what peers say goes to the manager, what the manager decides goes to the peers.
+
+Every change schedules one `flush`, which decides anew, tells front ends the new catalog if it differs from the last,
+and then each worker its new list if that differs: in this order, so that nobody is sent to a version that is about to
+be unloaded. Flushes are at least `FLUSH_SECONDS` apart, except that the loss of a worker is told at once. Epochs begin
+with the time of day in milliseconds, so a control that was restarted never uses one again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from typing import Protocol
+
+import msgspec
+from google.protobuf.message import DecodeError
+
+from control.log import LOGGER
+from control.manager import Manager
+from control.peers import FRONTEND, WORKER, Peer, PeerTable
+from control.ports import Ports
+from control.readiness import InitialLoad, Reloads
+from control.server import Send
+from protos.errors import ServingError, invalid_argument
+from protos.messages import (
+    Catalog,
+    Desired,
+    DesiredServable,
+    FrontendConfig,
+    FrontendReport,
+    ModelEntry,
+    ReloadReply,
+    ReloadRequest,
+    WorkerConfig,
+    WorkerEntry,
+    WorkerReport,
+)
+from protos.public import ModelServerConfig
+
+FLUSH_SECONDS = 0.010
+
+
+class Host(Protocol):
+    """What the plane needs of the process around it."""
+
+    def fatal(self, error: ServingError) -> None:
+        """The server cannot start."""
+
+    def peer_hangs(self, name: str) -> None:
+        """A peer has stopped sending heartbeats, or cannot do its work; end it if it was started here."""
+
+    def look_at(self, due: Collection[str]) -> None:
+        """The configuration has changed; the models in `due` are to be looked at on disk at once."""
+
+
+class Plane:
+    """Holds the manager and the table of peers together. All methods are for the loop's thread."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        send: Send,
+        host: Host,
+        manager: Manager,
+        *,
+        worker_config: WorkerConfig,
+        frontend_config: FrontendConfig,
+        own_frontends: Collection[str],
+        silence_seconds: float,
+        start_timeout_seconds: float,
+    ) -> None:
+        """Know no peer yet; `own_frontends` are those that are started here, `start_timeout_seconds` 0 is for ever."""
+        self.manager = manager
+        self.ports = Ports(frontend_config, own_frontends)
+        self.peers = PeerTable(
+            send, self, worker_config=worker_config, frontend_config=frontend_config, silence_seconds=silence_seconds
+        )
+        self.stopping = False
+        self._loop = loop
+        self._host = host
+        self._initial = InitialLoad(loop.time() + start_timeout_seconds if start_timeout_seconds > 0 else None)
+        self._reloads: Reloads[int] = Reloads(self._answer)
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._epoch = time.time_ns() // 1_000_000
+        self._catalog: tuple[bool, list[WorkerEntry], list[ModelEntry]] | None = None
+        self._catalog_epoch = 0
+        self._catalog_bytes = b""
+        self._lists: dict[int, list[DesiredServable]] = {}
+        self._flush_at: asyncio.TimerHandle | None = None
+        self._flushed_at = float("-inf")
+
+    @property
+    def serving(self) -> bool:
+        """The initial load is done."""
+        return self._initial.serving
+
+    def receive(self, identity: bytes, payload: memoryview) -> None:
+        """A message has arrived."""
+        self.peers.receive(identity, payload, self._loop.time())
+
+    def tick(self) -> None:
+        """Notice the silent, and what is due by the clock; to be called about twice a second."""
+        self.peers.check(self._loop.time())
+        self._check()
+
+    # --- configuration ---
+
+    def apply(self, config: ModelServerConfig) -> list[str]:
+        """Take over a configuration; returns the names of new models.
+
+        Raises:
+            ServingError: it is illegal; nothing has changed.
+        """
+        # Labels are checked against what is available now.
+        self.manager.refresh()
+        new, due = self.manager.apply(config)
+        self._host.look_at(due)
+        self.changed()
+        return new
+
+    def reload_requested(self, peer: Peer, request: ReloadRequest) -> None:
+        """Apply a client's configuration; the answer comes when its new models are there."""
+        try:
+            config = _client_config(request.config)
+            new = self.apply(config)
+            self._reloads.add(peer.id, request.id, new, self._loop.time())
+        except ServingError as error:
+            self._answer(peer.id, request.id, error)
+
+    def _answer(self, peer_id: int, request_id: int, error: ServingError | None) -> None:
+        reply = ReloadReply(id=request_id, code=error.code if error else 0, message=error.message if error else "")
+        if error is not None:
+            LOGGER.error("Reload failed: %s", error)
+        for peer in self.peers.role(FRONTEND):
+            if peer.id == peer_id:
+                self.peers.tell(peer, reply)
+
+    # --- peers ---
+
+    def peer_joined(self, peer: Peer) -> None:
+        """Send what the peer needs to know."""
+        if peer.role == WORKER:
+            hello = peer.hello
+            entry = WorkerEntry(id=peer.id, name=hello.name, incarnation=hello.incarnation, endpoint=hello.endpoint)
+            self.manager.worker_joined(entry)
+            self._lists.pop(peer.id, None)
+            self.changed()
+        elif self._catalog_bytes:
+            self.peers.publish(peer, self._catalog_epoch, self._catalog_bytes, self._loop.time())
+        else:
+            self.changed()
+
+    def peer_left(self, peer: Peer, *, silent: bool) -> None:
+        """Route nothing to it any more, at once."""
+        if silent and not self.stopping:
+            self._host.peer_hangs(peer.name)
+        if peer.role == WORKER:
+            self._lists.pop(peer.id, None)
+            self.manager.worker_left(peer.id, crashed=not self.stopping)
+            self.flush()
+        else:
+            self.ports.gone(peer.name)
+            self._reloads.forget(peer.id)
+
+    def worker_reported(self, peer: Peer, report: WorkerReport) -> None:
+        """States have changed."""
+        self.manager.worker_reported(peer.id, report.servables, full=report.full)
+        self.changed()
+
+    def worker_acked(self, peer: Peer) -> None:
+        """Failures that the worker has forgotten may be tried again."""
+        self.manager.acked(peer.id, peer.acked_epoch)
+        self.changed()
+
+    def frontend_reported(self, peer: Peer, report: FrontendReport) -> None:
+        """Ports are open, or can't be."""
+        try:
+            self.ports.report(peer.name, report)
+        except ServingError as error:
+            if self.ports.open:
+                self._host.peer_hangs(peer.name)
+            else:
+                self._host.fatal(error)
+
+    # --- decisions ---
+
+    def changed(self) -> None:
+        """Flush soon."""
+        if self._flush_at is None:
+            delay = max(0.0, self._flushed_at + FLUSH_SECONDS - self._loop.time())
+            self._flush_at = self._loop.call_later(delay, self.flush)
+
+    def flush(self) -> None:
+        """Decide, and tell whom it concerns."""
+        if self._flush_at is not None:
+            self._flush_at.cancel()
+            self._flush_at = None
+        now = self._flushed_at = self._loop.time()
+        self.manager.refresh()
+        self._check()
+        self._publish_catalog(now)
+        self._publish_lists(now)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        was_serving = self.serving
+        try:
+            self._initial.check(self.manager, now)
+        except ServingError as error:
+            self._host.fatal(error)
+        self._reloads.check(self.manager, now)
+        if self.serving and not was_serving:
+            LOGGER.info("All configured models are available")
+            self.changed()
+
+    def _publish_catalog(self, now: float) -> None:
+        state = (self.serving, self.manager.workers(), self.manager.models())
+        if state == self._catalog:
+            return
+        self._epoch += 1
+        self._catalog, self._catalog_epoch = state, self._epoch
+        serving, workers, models = state
+        self._catalog_bytes = self._encode(Catalog(epoch=self._epoch, serving=serving, workers=workers, models=models))
+        for peer in self.peers.role(FRONTEND):
+            self.peers.publish(peer, self._epoch, self._catalog_bytes, now)
+
+    def _publish_lists(self, now: float) -> None:
+        for peer in self.peers.role(WORKER):
+            decided = self.manager.decided(peer.id)
+            if decided != self._lists.get(peer.id):
+                self._epoch += 1
+                self._lists[peer.id] = decided
+                snapshot = self._encode(Desired(epoch=self._epoch, servables=decided))
+                self.peers.publish(peer, self._epoch, snapshot, now)
+            self.manager.sent(peer.id, peer.sent_epoch)
+
+
+def _client_config(serialized: bytes) -> ModelServerConfig:
+    try:
+        config = ModelServerConfig.FromString(serialized)
+    except DecodeError as error:
+        raise invalid_argument(f"Cannot read the ModelServerConfig: {error}") from None
+    if config.WhichOneof("config") != "model_config_list":
+        raise invalid_argument(
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+            "Only ModelConfigList is currently supported"
+        )
+    for index, entry in enumerate(config.model_config_list.config):
+        text = "\nConfig entry\n\tindex : %d\n\tpath : %s\n\tname : %s\n\tplatform : %s"
+        LOGGER.info(text, index, entry.base_path, entry.name, entry.model_platform)
+    return config
