@@ -38,7 +38,6 @@ class _Slot:
     """What the manager knows of a live worker beyond its states."""
 
     name: str
-    acked_epoch: int = 0
     chosen: dict[str, frozenset[int]] = field(default_factory=dict)
     # Failures that the worker has to forget before the next try: the epoch of the list without them, once it was sent.
     retrying: dict[Key, int | None] = field(default_factory=dict)
@@ -220,17 +219,11 @@ class Manager:
         slot = self._slots.get(worker_id)
         if slot is None:
             return
-        slot.acked_epoch = epoch
         for key in [key for key, at in slot.retrying.items() if at is not None and at <= epoch]:
             del slot.retrying[key]
             self._dirty.add(key[0])
 
     # --- decisions ---
-
-    @property
-    def dirty(self) -> bool:
-        """Something has changed since the last `refresh`."""
-        return bool(self._dirty)
 
     def refresh(self) -> None:
         """Decide anew, and sum up, for what has changed."""

@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from protos.batching_rules import check_batching
 from protos.errors import Code, ServingError
 from protos.messages import DesiredServable, ServableReport, State, WorkerConfig
 from workers import servable as servables
@@ -213,6 +214,8 @@ class Residency:
 
 
 def _load(path: str, config: WorkerConfig) -> tuple[Servable, bytes]:
+    if config.batching is not None:
+        check_batching(config.batching)
     loaded = servables.load(path, tags=config.saved_model_tags, session_config=config.session_config)
     return loaded, loaded.signature_map()
 

@@ -26,7 +26,7 @@ import simdjson
 from protos import dtypes
 from protos.messages import Tensor
 
-# From this many bytes on a body is looked at here; below, orjson and lists are as fast (they break even between 1 and 2.5 KB).
+# From this many bytes on a body is looked at here; below, orjson and lists are as fast (even between 1 and 2.5 KB).
 MIN_BULK_BYTES = 2048
 # A parser keeps memory for its largest document: those that have seen a larger one than this are not kept.
 _KEPT_PARSER_BYTES = 16 << 20

@@ -6,7 +6,7 @@ knows NaN and Infinity, is tried in between. All give the same values for what t
 floats, and of equal keys in one object the last wins (TensorFlow Serving takes the first where it looks a key up: on
 purpose different, as all fast parsers keep the last).
 
-Measured for 3.1 MB of floats, one NaN among them: Python's parser 0.1 s with the checks below, `json_tolerant` 0.5 s.
+Measured for 3.1 MB of floats, one NaN among them: Python's parser 55 ms with the checks below, `json_tolerant` 0.5 s.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from frontend.rest import json_tolerant
 from frontend.rest.debug_text import render
 from protos.errors import invalid_argument
 
-# The tolerant parser takes about 0.17 s a MB, in which nobody else is served: beyond this size, what only it would take is
+# The tolerant parser takes about 0.17 s a MB, in which nobody else is served: beyond this, what only it would take is
 # refused, with the fast parser's words.
 MAX_TOLERANT_BYTES = 4 << 20
 # From this size on it is worth a try whether NaN and infinities were the only trouble, with Python's own parser.

@@ -1,0 +1,352 @@
+"""The manager's decisions, with a disk and workers that exist on paper only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from control.manager import Manager
+from control.storage import Discovery, Version
+from control.watch import Sight
+from protos.errors import Code, ServingError
+from protos.messages import ServableReport, State, WorkerEntry
+from protos.public import ModelServerConfig
+
+
+def config(*names: str, base: str = "/models", labels: dict[str, int] | None = None) -> ModelServerConfig:
+    made = ModelServerConfig()
+    made.model_config_list.SetInParent()
+    for name in names:
+        entry = made.model_config_list.config.add(
+            name=name, base_path=f"{base}/{name}", model_platform="tensorflow"
+        )
+        for label, version in (labels or {}).items():
+            entry.version_labels[label] = version
+    return made
+
+
+class World:
+    """A manager with workers that carry out lists one step at a time."""
+
+    def __init__(self, *, periodic: bool = True, allow_labels: bool = False) -> None:
+        self.manager = Manager(periodic=periodic, allow_unavailable_labels=allow_labels)
+        self.epoch = 0
+        self.workers: dict[int, dict[tuple[str, int], ServableReport]] = {}
+
+    def join(self, worker_id: int, name: str = "worker-0") -> None:
+        entry = WorkerEntry(id=worker_id, name=name, incarnation=str(worker_id), endpoint=f"ipc://{worker_id}")
+        self.manager.worker_joined(entry)
+
+    def disk(
+        self,
+        name: str,
+        versions: Iterable[int],
+        *,
+        gone: Iterable[int] = (),
+        incomplete: Iterable[int] = (),
+        stamps: dict[int, str] | None = None,
+    ) -> None:
+        look = self.manager.look_for(name)
+        assert look is not None
+        base = look.settings.base_path
+        found = [Version(v, f"{base}/{v}", v not in set(incomplete)) for v in sorted(versions, reverse=True)]
+        self.manager.saw(
+            name,
+            Sight(
+                settings=look.settings,
+                discovery=Discovery(tuple(found)),
+                gone=frozenset(gone),
+                stamps=stamps or {v.number: "same" for v in found},
+            ),
+        )
+
+    def say(self, worker_id: int, version: int, state: State, *, name: str = "m", code: int = 0) -> None:
+        report = ServableReport(name=name, version=version, state=state, code=code, message="bad" if code else "")
+        self.manager.worker_reported(worker_id, [report], full=False)
+
+    def wants(self, worker_id: int = 1) -> list[tuple[str, int]]:
+        self.manager.refresh()
+        self.epoch += 1
+        self.manager.sent(worker_id, self.epoch)
+        return [(item.name, item.version) for item in self.manager.decided(worker_id)]
+
+    def ack(self, worker_id: int = 1) -> None:
+        self.manager.acked(worker_id, self.epoch)
+
+    def states(self, name: str = "m") -> dict[int, int]:
+        self.manager.refresh()
+        return {entry.version: entry.state for entry in self.manager.versions(name)}
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.manager.apply(config("m"))
+    made.join(1)
+    return made
+
+
+def serving(made: World, *versions: int) -> None:
+    made.disk("m", versions)
+    for version in versions:
+        made.say(1, version, State.AVAILABLE)
+
+
+def test_what_is_on_disk_is_loaded_from_there(world: World) -> None:
+    world.disk("m", [3])
+    assert world.wants() == [("m", 3)]
+    assert world.manager.decided(1)[0].path == "/models/m/3"
+    assert world.states() == {3: State.START}
+
+
+def test_every_worker_gets_every_model() -> None:
+    made = World()
+    made.manager.apply(config("a", "b"))
+    made.join(1)
+    made.join(2, "worker-1")
+    for name in ("a", "b"):
+        made.disk(name, [1, 2])
+    everything = [("a", 2), ("a", 1), ("b", 2), ("b", 1)]
+    assert made.wants(1) == made.wants(2) == everything
+
+
+def test_a_new_version_is_loaded_before_the_old_one_goes(world: World) -> None:
+    serving(world, 1)
+    world.disk("m", [2])
+    assert world.wants() == [("m", 2), ("m", 1)]
+    world.say(1, 2, State.LOADING)
+    assert world.wants() == [("m", 2), ("m", 1)]
+    world.say(1, 2, State.AVAILABLE)
+    assert world.wants() == [("m", 2)]
+    # Told to front ends before the worker is told to unload.
+    assert world.states() == {2: State.AVAILABLE, 1: State.UNLOADING}
+    world.say(1, 1, State.END)
+    assert world.states() == {2: State.AVAILABLE, 1: State.END}
+
+
+def test_workers_switch_on_their_own() -> None:
+    made = World()
+    made.manager.apply(config("m"))
+    made.join(1)
+    made.join(2, "worker-1")
+    made.disk("m", [1])
+    made.say(1, 1, State.AVAILABLE)
+    made.say(2, 1, State.AVAILABLE)
+    made.disk("m", [2])
+    made.say(1, 2, State.AVAILABLE)
+    assert made.wants(1) == [("m", 2)]
+    assert made.wants(2) == [("m", 2), ("m", 1)]
+    assert [(e.version, e.workers) for e in made.manager.versions("m")] == [(2, [1]), (1, [2])]
+
+
+def test_a_failed_version_leaves_the_old_one_serving(world: World) -> None:
+    serving(world, 1)
+    world.disk("m", [2])
+    world.say(1, 2, State.END, code=Code.INTERNAL)
+    assert ("m", 1) in world.wants()
+    assert world.states() == {2: State.END, 1: State.AVAILABLE}
+
+
+def test_a_failed_version_is_tried_again_when_its_files_have_changed_and_rest(world: World) -> None:
+    world.disk("m", [1], stamps={1: "broken"})
+    world.wants()
+    world.say(1, 1, State.END, code=Code.INTERNAL)
+    for stamp in ("broken", "broken", "half", "fixed"):
+        world.disk("m", [1], stamps={1: stamp})
+        assert world.states() == {1: State.END}
+    world.disk("m", [1], stamps={1: "fixed"})
+    assert world.states() == {1: State.START}
+    # The worker remembers a failure until a list has left it out.
+    assert world.wants() == []
+    assert world.wants() == []
+    world.ack()
+    assert world.wants() == [("m", 1)]
+    world.say(1, 1, State.AVAILABLE)
+    assert world.states() == {1: State.AVAILABLE}
+
+
+def test_a_failed_version_that_went_and_came_back_is_tried_again(world: World) -> None:
+    world.disk("m", [1])
+    world.wants()
+    world.say(1, 1, State.END, code=Code.INTERNAL)
+    world.disk("m", [], gone=[1])
+    world.disk("m", [], gone=[1])
+    assert world.wants() == []
+    world.ack()
+    world.disk("m", [1])
+    assert world.wants() == [("m", 1)]
+
+
+def test_a_version_is_gone_only_when_two_looks_agree(world: World) -> None:
+    serving(world, 1)
+    world.disk("m", [], gone=[1])
+    assert world.wants() == [("m", 1)]
+    world.disk("m", [1])
+    world.disk("m", [], gone=[1])
+    assert world.wants() == [("m", 1)]
+    world.disk("m", [], gone=[1])
+    assert world.wants() == []
+    assert world.states() == {1: State.UNLOADING}
+
+
+def test_without_further_looks_the_first_one_counts() -> None:
+    made = World(periodic=False)
+    made.manager.apply(config("m"))
+    made.join(1)
+    serving(made, 1)
+    made.disk("m", [], gone=[1])
+    assert made.wants() == []
+
+
+def test_a_look_that_fails_changes_nothing_and_no_other_model() -> None:
+    made = World()
+    made.manager.apply(config("m", "other"))
+    made.join(1)
+    serving(made, 1)
+    made.manager.look_failed("m", ServingError(Code.INVALID_ARGUMENT, "Could not find base path"))
+    made.disk("other", [5])
+    assert made.wants() == [("m", 1), ("other", 5)]
+
+
+def test_incomplete_versions_wait_while_something_serves(world: World) -> None:
+    serving(world, 1)
+    world.disk("m", [2], incomplete=[2])
+    assert world.wants() == [("m", 1)]
+    world.disk("m", [2])
+    assert world.wants() == [("m", 2), ("m", 1)]
+
+
+def test_an_incomplete_version_is_better_than_waiting_for_nothing(world: World) -> None:
+    world.disk("m", [1], incomplete=[1])
+    assert world.wants() == [("m", 1)]
+
+
+def test_a_removed_model_is_unloaded_and_stays_in_the_status(world: World) -> None:
+    serving(world, 1)
+    world.manager.apply(config())
+    assert world.wants() == []
+    world.say(1, 1, State.END)
+    assert world.states() == {1: State.END}
+    assert world.manager.configured == []
+
+
+def test_a_bad_configuration_changes_nothing(world: World) -> None:
+    serving(world, 1)
+    with pytest.raises(ServingError, match="multiple times"):
+        world.manager.apply(config("n", "n"))
+    assert world.manager.configured == ["m"]
+    assert world.wants() == [("m", 1)]
+
+
+def test_an_equal_configuration_is_no_change(world: World) -> None:
+    assert world.manager.apply(config("m")) == ([], [])
+
+
+def test_new_and_moved_models_are_to_be_looked_at(world: World) -> None:
+    serving(world, 1)
+    assert world.manager.apply(config("m", "n")) == (["n"], ["n"])
+    assert world.manager.apply(config("m", "n", base="/elsewhere")) == ([], ["m", "n"])
+    # Nothing is known of the new place yet.
+    assert world.wants() == [("m", 1)]
+    world.disk("m", [4], gone=[1])
+    assert world.wants() == [("m", 4), ("m", 1)]
+
+
+def test_a_look_at_the_old_place_is_not_believed(world: World) -> None:
+    serving(world, 1)
+    old = world.manager.look_for("m")
+    assert old is not None
+    world.manager.apply(config("m", base="/elsewhere"))
+    world.manager.saw("m", Sight(settings=old.settings, discovery=Discovery(()), gone=frozenset(), stamps={}))
+    assert world.wants() == [("m", 1)]
+
+
+def test_labels_need_an_available_version_and_move_as_a_whole(world: World) -> None:
+    serving(world, 1)
+    world.manager.refresh()
+    with pytest.raises(ServingError, match="assign label to version 2 of model m"):
+        world.manager.apply(config("m", "new", labels={"stable": 2}))
+    assert world.manager.configured == ["m"]
+    world.manager.apply(config("m", labels={"stable": 1, "canary": 1}))
+    world.manager.refresh()
+    assert world.manager.models()[0].labels == {"stable": 1, "canary": 1}
+    world.manager.apply(config("m", labels={"canary": 1}))
+    world.manager.refresh()
+    assert world.manager.models()[0].labels == {"canary": 1}
+
+
+def test_a_young_control_unloads_nothing_before_it_has_looked() -> None:
+    made = World()
+    made.manager.apply(config("m"))
+    made.join(1)
+    made.say(1, 7, State.AVAILABLE)
+    assert made.wants() == [("m", 7)]
+    made.manager.look_failed("m", ServingError(Code.UNAVAILABLE, "mount"))
+    assert made.wants() == [("m", 7)]
+    made.disk("m", [8])
+    assert made.wants() == [("m", 8), ("m", 7)]
+
+
+def test_a_restarted_worker_gets_everything_again(world: World) -> None:
+    serving(world, 1)
+    world.manager.worker_left(1, crashed=True)
+    assert world.states() == {1: State.START}
+    world.join(2)
+    assert world.wants(2) == [("m", 1)]
+
+
+def crash(made: World, old: int, *, name: str = "worker-0") -> int:
+    made.manager.worker_left(old, crashed=True)
+    made.join(old + 1, name)
+    return old + 1
+
+
+def test_a_version_that_ends_its_worker_twice_has_failed_and_the_old_one_serves_on(world: World) -> None:
+    serving(world, 1)
+    world.disk("m", [2])
+    at = 1
+    for _ in range(2):
+        assert ("m", 2) in world.wants(at)
+        world.say(at, 2, State.LOADING)
+        at = crash(world, at)
+        world.manager.refresh()
+        if ("m", 2) in world.wants(at):
+            world.say(at, 1, State.AVAILABLE)
+    assert ("m", 2) not in world.wants(at)
+    entry = world.manager.versions("m")[0]
+    assert (entry.version, entry.state, entry.code) == (2, State.END, Code.INTERNAL)
+    assert "ended the worker 2 times" in entry.message
+
+
+def test_suspects_are_loaded_one_at_a_time_so_that_the_innocent_go_free() -> None:
+    made = World()
+    made.manager.apply(config("a", "b", "c"))
+    made.join(1)
+    for name in ("a", "b", "c"):
+        made.disk(name, [1])
+        made.say(1, 1, State.LOADING, name=name)
+    at = crash(made, 1)
+    assert made.wants(at) == [("a", 1)]
+    made.say(at, 1, State.AVAILABLE, name="a")
+    assert made.wants(at) == [("a", 1), ("b", 1)]
+    made.say(at, 1, State.LOADING, name="b")
+    at = crash(made, at)
+    assert made.wants(at) == [("a", 1), ("c", 1)]
+    assert made.states("b") == {1: State.END}
+
+
+def test_an_orderly_end_is_no_strike(world: World) -> None:
+    world.disk("m", [1])
+    for at in (1, 2, 3):
+        world.say(at, 1, State.LOADING)
+        world.manager.worker_left(at, crashed=False)
+        world.join(at + 1)
+        assert world.wants(at + 1) == [("m", 1)]
+
+
+def test_states_that_do_not_exist_are_dropped(world: World) -> None:
+    world.disk("m", [1])
+    report = ServableReport(name="m", version=1, state=99)
+    world.manager.worker_reported(1, [report], full=False)
+    assert world.states() == {1: State.START}
