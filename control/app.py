@@ -112,13 +112,13 @@ class App:
         options, startup = self._options, self._startup
         run = self._run = RunDirectory()
         stack.callback(run.remove)
+        endpoint = options.control_endpoint or run.ipc("control.sock")
         try:
             channel = Channel(Curve.from_env(self._env))
-            self._server = ControlServer(
-                self._loop, channel, options.control_endpoint or run.ipc("control.sock"), self._receive
-            )
+            stack.callback(channel.close)
+            self._server = ControlServer(self._loop, channel, endpoint, self._receive)
         except (ValueError, zmq.ZMQError) as error:
-            raise invalid_argument(f"Cannot open --control_endpoint={options.control_endpoint}: {error}") from error
+            raise invalid_argument(f"Cannot open --control_endpoint={endpoint}: {error}") from error
         stack.callback(self._server.close)
         if options.grpc_socket_path and self._frontends:
             self._unix = self._bind_unix(stack, options.grpc_socket_path)

@@ -34,7 +34,6 @@ class ControlServer:
             zmq.ZMQError: the address cannot be bound.
             ValueError: `tcp://` without a key pair.
         """
-        self._channel = channel
         self._on_message = on_message
         self._socket, self.endpoint = channel.bind_router(endpoint)
         self._reader = LoopReader(loop, self._socket, self._receive)
@@ -57,6 +56,6 @@ class ControlServer:
         self._reader.poke()
 
     def close(self) -> None:
-        """Close the socket and its context at once."""
+        """Close the socket at once; its channel stays open."""
         self._reader.close()
-        self._channel.close()
+        self._socket.close(linger=0)

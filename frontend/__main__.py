@@ -12,6 +12,7 @@ import uvloop
 
 from frontend.server import Server
 from protos.channel import ENV_CONTROL, ENV_NAME, Channel, Curve, new_incarnation
+from protos.heap import keep_freed_memory
 from protos.orphan import die_with_parent
 
 _STOP_GRACE_S = 10.0
@@ -21,6 +22,7 @@ def main() -> None:
     """Run a front end until it is told to stop."""
     env = os.environ
     die_with_parent(env)
+    keep_freed_memory()
     # Ctrl-C reaches the whole process group; control alone decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = env.get(ENV_CONTROL, "")

@@ -79,6 +79,7 @@ class Exchange:
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status
         head = b"%b%b%bContent-Length: %d%b" % (line, headers, _date_line(), len(body), last)
         self.answer = head if self.method == "HEAD" else head + body
+        self.on_cancel = None  # it leads back here: without the cycle, all is freed at once
         self.connection.answered(self)
 
 
@@ -151,7 +152,8 @@ class HttpConnection(asyncio.Protocol):
         self._forget_body()
         for exchange in self._waiting:
             if exchange.answer is None and exchange.on_cancel is not None:
-                exchange.on_cancel()
+                on_cancel, exchange.on_cancel = exchange.on_cancel, None
+                on_cancel()
         self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:

@@ -66,7 +66,7 @@ def _not_found(signature: Signature, alias: str, inputs: Mapping[str, object]) -
     return invalid_argument(
         f"Signature input alias: {alias}(feed name: {feed}) not found in request and no default value provided. "
         f"Inputs expected to be in the request {{{','.join(sorted(inputs))}}}, or default input alias set: "
-        f"{{{','.join(sorted(signature.defaults))}}}"
+        f"{','.join(sorted(signature.defaults))}"
     )
 
 

@@ -18,9 +18,10 @@ import zmq
 
 from frontend.catalog import Catalog, Model, Route, Version
 from protos import messages
+from protos.arena import Arena, Block
 from protos.channel import Channel, Frames, LoopReader
 from protos.errors import Code, ServingError
-from protos.messages import CODE_GONE, FRAME_THRESHOLD_BYTES, Infer, InferBatch, ReplyBatch, Tensor
+from protos.messages import CODE_GONE, CODE_NO_ARENA, FRAME_THRESHOLD_BYTES, Infer, InferBatch, ReplyBatch, Tensor
 from protos.tensor_view import Target
 
 log = logging.getLogger("tensormux.frontend")
@@ -32,6 +33,8 @@ _GONE_TRIES = 50
 _SWEEP_S = 0.01
 _SWEEP_MANY_S = 0.05
 _MANY = 2_000
+# Shared memory for inputs; only what is in use, or was, takes memory.
+_ARENA_BYTES = 256 << 20
 # `Call.tries` of a call that nobody waits for.
 _ABANDONED = -1
 
@@ -45,10 +48,11 @@ class Call:
         inputs: tensors in the signature's order.
         outputs: positions of the wanted outputs, empty for all.
         deadline_ns: monotonic; 0 for none.
-        large: some input may be big enough for a frame of its own.
+        large: some input may be big enough to travel outside the header.
+        blocks: shared memory that the worker reads; held until it has answered.
     """
 
-    __slots__ = ("id", "target", "route", "inputs", "outputs", "deadline_ns", "large", "link", "tries")
+    __slots__ = ("id", "target", "route", "inputs", "outputs", "deadline_ns", "large", "link", "tries", "blocks")
 
     id: int
     target: Target
@@ -59,6 +63,7 @@ class Call:
     large: bool
     link: Link | None
     tries: int
+    blocks: list[Block]
 
     def complete(self, tensors: list[Tensor]) -> None:
         """The answer; data of tensors is never a frame number here."""
@@ -72,7 +77,20 @@ class Call:
 class Link:
     """The connection to one incarnation of a worker."""
 
-    __slots__ = ("id", "incarnation", "name", "socket", "reader", "requests", "frames", "cancelled", "pending")
+    __slots__ = (
+        "id",
+        "incarnation",
+        "name",
+        "socket",
+        "reader",
+        "requests",
+        "frames",
+        "blocks",
+        "cancelled",
+        "pending",
+        "abandoned",
+        "shares_memory",
+    )
 
     def __init__(self, entry: messages.WorkerEntry, socket: zmq.Socket[bytes]) -> None:
         self.id = entry.id
@@ -82,8 +100,12 @@ class Link:
         self.reader: LoopReader
         self.requests: list[Infer] = []
         self.frames: list[Any] = []
+        self.blocks: list[tuple[int, int]] = []
         self.cancelled: list[int] = []
         self.pending: dict[int, Call] = {}
+        # Blocks of requests that nobody waits for but the worker may still read, by request id.
+        self.abandoned: dict[int, list[Block]] = {}
+        self.shares_memory = entry.endpoint.startswith("ipc://")
 
 
 class Router:
@@ -101,6 +123,7 @@ class Router:
         self._dirty: list[Link] = []
         self._next_id = 0
         self._sweeping = False
+        self._arena = Arena(_ARENA_BYTES)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(ReplyBatch).decode
         self.outstanding = 0
@@ -178,7 +201,8 @@ class Router:
         call.link = link
         inputs = call.inputs
         if call.large:
-            inputs = [self._framed(link, tensor) for tensor in inputs]
+            call.blocks = []
+            inputs = [self._outside(link, call, tensor) for tensor in inputs]
         timeout_us = 0
         if call.deadline_ns:
             timeout_us = max(1, (call.deadline_ns - monotonic_ns()) // 1000)
@@ -192,14 +216,18 @@ class Router:
         link.pending[request_id] = call
         self.outstanding += 1
 
-    @staticmethod
-    def _framed(link: Link, tensor: Tensor) -> Tensor:
-        """The tensor with large data moved to a frame of the link's next message."""
+    def _outside(self, link: Link, call: Call, tensor: Tensor) -> Tensor:
+        """The tensor with large data moved to shared memory, or to a frame of the link's next message."""
         data = tensor.data
         if isinstance(data, (list, int)) or len(data) < FRAME_THRESHOLD_BYTES:
             return tensor
-        link.frames.append(data)
-        return Tensor(tensor.dtype, tensor.shape, len(link.frames) - 1)
+        block = self._arena.put(data) if link.shares_memory else None
+        if block is None:
+            link.frames.append(data)
+            return Tensor(tensor.dtype, tensor.shape, len(link.frames) - 1)
+        call.blocks.append(block)
+        link.blocks.append((block.offset, block.size))
+        return Tensor(tensor.dtype, tensor.shape, -len(link.blocks))
 
     def _mark(self, link: Link) -> None:
         if not self._dirty:
@@ -209,11 +237,11 @@ class Router:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         for link in dirty:
-            requests, frames, cancelled = link.requests, link.frames, link.cancelled
-            link.requests, link.frames, link.cancelled = [], [], []
+            requests, frames, blocks, cancelled = link.requests, link.frames, link.blocks, link.cancelled
+            link.requests, link.frames, link.blocks, link.cancelled = [], [], [], []
             if link.reader.closed:
                 continue
-            header = self._encode(InferBatch(requests, cancelled))
+            header = self._encode(InferBatch(requests, cancelled, self._arena.path if blocks else "", blocks))
             try:
                 if frames:
                     link.socket.send_multipart((header, *frames), zmq.DONTWAIT, copy=False)
@@ -239,6 +267,8 @@ class Router:
             return
         call.link = None
         self.outstanding -= 1
+        if call.large and call.blocks:
+            link.abandoned[call.id] = call.blocks
         if not link.requests and not link.cancelled:
             self._mark(link)
         link.cancelled.append(call.id)
@@ -250,6 +280,7 @@ class Router:
         for reply in self._decode(frames[0].buffer).replies:
             call = pending.pop(reply.id, None)
             if call is None:  # cancelled, or past its deadline
+                link.abandoned.pop(reply.id, None)
                 continue
             self.outstanding -= 1
             call.link = None
@@ -260,6 +291,10 @@ class Router:
                 call.complete(tensors)
             elif reply.code == CODE_GONE:
                 self._again(call)
+            elif reply.code == CODE_NO_ARENA:
+                log.warning("%s cannot reach shared memory: large tensors go to it as frames", link.name)
+                link.shares_memory = False
+                self._send(call, call.route.version)
             else:
                 call.fail(ServingError(reply.code, reply.message))
 

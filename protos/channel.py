@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import zmq
-import zmq.utils.z85
 from zmq.auth.thread import ThreadAuthenticator
 
 # Environment of a process that control starts, or that an operator starts beside it.
@@ -27,6 +26,8 @@ ENV_BIND = "TENSORMUX_BIND"
 ENV_ADVERTISE = "TENSORMUX_ADVERTISE"
 ENV_CURVE_PUBLIC = "TENSORMUX_CURVE_PUBLIC_KEY"
 ENV_CURVE_SECRET = "TENSORMUX_CURVE_SECRET_KEY"
+# A file with lines NAME=value for the two above, in quotes or not; read when neither of them is set.
+ENV_CURVE_FILE = "TENSORMUX_CURVE_KEY_FILE"
 
 HIGH_WATER_MARK = 20_000
 HEARTBEAT_IVL_MS = 2_000
@@ -34,7 +35,9 @@ HEARTBEAT_TIMEOUT_MS = 10_000
 # Largest single frame: the 2 GiB - 1 that a protobuf message can have, with room for its header.
 MAX_FRAME_BYTES = (1 << 31) + (1 << 20)
 
-_ZAP_DOMAIN = b"tensormux"
+_ZAP_DOMAIN = "tensormux"
+# Two lines of 80 bytes are what is expected there.
+_KEY_FILE_BYTES = 64 * 1024
 # Messages handled in one turn of the loop before others get theirs.
 _READ_BURST = 64
 
@@ -48,21 +51,39 @@ class Curve:
 
     @staticmethod
     def from_env(env: Mapping[str, str]) -> Curve | None:
-        """The pair in the environment, or None.
+        """The pair in the environment, or in the file that it names, or None.
 
         Raises:
-            ValueError: only one of the two variables is set, or they are no pair.
+            ValueError: only one of the two keys is set, they are no pair, or the file cannot be read.
         """
         public, secret = env.get(ENV_CURVE_PUBLIC, ""), env.get(ENV_CURVE_SECRET, "")
+        where = ""
         if not public and not secret:
-            return None
+            path = env.get(ENV_CURVE_FILE, "")
+            if not path:
+                return None
+            where = f"{path}: "
+            pair = _read_key_file(path)
+            public, secret = pair.get(ENV_CURVE_PUBLIC, ""), pair.get(ENV_CURVE_SECRET, "")
         try:
             matches = bool(public) and zmq.curve_public(secret.encode()) == public.encode()
         except (ValueError, zmq.ZMQError):
             matches = False
         if not matches:
-            raise ValueError(f"{ENV_CURVE_PUBLIC} and {ENV_CURVE_SECRET} must be set together and be a CURVE key pair")
+            raise ValueError(
+                f"{where}{ENV_CURVE_PUBLIC} and {ENV_CURVE_SECRET} must be set together and be a CURVE key pair"
+            )
         return Curve(public.encode(), secret.encode())
+
+
+def _read_key_file(path: str) -> dict[str, str]:
+    try:
+        with open(path, encoding="ascii") as file:
+            text = file.read(_KEY_FILE_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read {ENV_CURVE_FILE}={path}: {error}") from error
+    pairs = (line.strip().partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip().strip("'\"") for name, _, value in pairs}
 
 
 class _OnlyOurKey:
@@ -72,7 +93,8 @@ class _OnlyOurKey:
         self._public = public
 
     def callback(self, domain: str, key: bytes) -> bool:
-        return zmq.utils.z85.encode(key) == self._public
+        # pyzmq hands the key over as Z85 text.
+        return key == self._public
 
 
 class Channel:
@@ -93,12 +115,18 @@ class Channel:
             sock.setsockopt(zmq.IPV6, 1)
             sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_IVL_MS)
             sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-            self._secure(sock, server=server)
+            try:
+                self._secure(sock, server=server)
+            except ValueError:
+                sock.close()
+                raise
         return sock
 
     def _secure(self, sock: zmq.Socket[bytes], *, server: bool) -> None:
         if self._curve is None:
-            raise ValueError(f"tcp:// between processes needs {ENV_CURVE_PUBLIC} and {ENV_CURVE_SECRET}")
+            raise ValueError(
+                f"tcp:// between processes needs {ENV_CURVE_PUBLIC} and {ENV_CURVE_SECRET}, or {ENV_CURVE_FILE}"
+            )
         sock.curve_publickey = self._curve.public
         sock.curve_secretkey = self._curve.secret
         if not server:
@@ -107,9 +135,11 @@ class Channel:
         if self._authenticator is None:
             self._authenticator = ThreadAuthenticator(self.context)
             self._authenticator.start()
-            self._authenticator.configure_curve_callback("*", credentials_provider=_OnlyOurKey(self._curve.public))
+            provider = _OnlyOurKey(self._curve.public)
+            # "*" would not do: it stands for sockets without a domain only.
+            self._authenticator.configure_curve_callback(_ZAP_DOMAIN, credentials_provider=provider)
         sock.curve_server = True
-        sock.zap_domain = _ZAP_DOMAIN
+        sock.zap_domain = _ZAP_DOMAIN.encode()
 
     def bind_router(self, endpoint: str) -> tuple[zmq.Socket[bytes], str]:
         """A ROUTER bound to `endpoint` and the endpoint it got (a `tcp://...:*` port is filled in).
@@ -123,7 +153,11 @@ class Channel:
         sock = self._socket(zmq.ROUTER, server=True, endpoint=endpoint)
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
         sock.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        sock.bind(endpoint)
+        try:
+            sock.bind(endpoint)
+        except zmq.ZMQError:
+            sock.close()
+            raise
         return sock, cast(bytes, sock.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
     def connect_dealer(self, endpoint: str, *, identity: bytes) -> zmq.Socket[bytes]:

@@ -32,6 +32,9 @@ class State(IntEnum):
     END = 50
 
 
+# `Reply.code` of a request whose inputs lie in shared memory that the worker cannot reach: send them as frames.
+CODE_NO_ARENA = 101
+
 # `Reply.code` of a request for a version that the worker does not have (any more): nothing was run, and the front end
 # resolves the request again. Never shown to a client.
 CODE_GONE = 100
@@ -47,8 +50,8 @@ class Tensor(msgspec.Struct, array_like=True, gc=False):
         dtype: `tensorflow.DataType` number.
         shape: fully defined, `()` for a scalar.
         data: row-major little-endian bytes (bool one byte each, half and bfloat16 two); for DT_STRING a list with
-            one bytes object per element; an int is the index of the frame that holds the bytes (0 is the first
-            frame after the header).
+            one bytes object per element; an int tells where the bytes are: in a frame (0 is the first after the
+            header), or when negative in a block of the sender's arena (-1 is the first of `InferBatch.blocks`).
     """
 
     dtype: int
@@ -77,10 +80,18 @@ class Infer(msgspec.Struct, array_like=True, gc=False):
 
 
 class InferBatch(msgspec.Struct, array_like=True, gc=False):
-    """Front end to worker: the requests of one loop turn, and ids of requests whose client has gone."""
+    """Front end to worker: the requests of one loop turn, and ids of requests whose client has gone.
+
+    Attributes:
+        arena: path of the front end's `protos.arena.Arena` when there are blocks.
+        blocks: offset and size of tensors in it; they stay there until their request is answered, and every request
+            is answered, cancelled ones too.
+    """
 
     requests: list[Infer]
     cancelled: list[int]
+    arena: str = ""
+    blocks: list[tuple[int, int]] = []
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):

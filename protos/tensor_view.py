@@ -18,7 +18,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from protos import public
-from protos.dtypes import DT_BFLOAT16, DT_HALF, DT_STRING, DTYPES
+from protos.dtypes import DT_BFLOAT16, DT_BOOL, DT_HALF, DT_STRING, DTYPES
 from protos.errors import Code, ServingError
 from protos.messages import Tensor
 
@@ -27,6 +27,7 @@ MAX_RANK = 254
 # Largest tensor, in bytes, that a request may make us fill in by broadcasting its last value.
 MAX_FILL_BYTES = 1 << 30
 _MAX_ELEMENTS = 1 << 40
+_MAX_INT64 = (1 << 63) - 1
 
 _TABLE_LIMIT = 4096
 _KEY_LIMIT = 512
@@ -165,8 +166,8 @@ def _learn_head(key: bytes) -> tuple[int, tuple[int, ...], int, int] | None:
         return None
     row = DTYPES.get(message.dtype)
     shape = tuple(dim.size for dim in message.tensor_shape.dim)
-    if row is None or row.number == DT_STRING or row.number == 10:
-        return None  # strings; bools, whose varints need not be 0 or 1
+    if row is None or row.number in (DT_STRING, DT_BOOL):
+        return None  # strings; bools, whose varints and bytes need not be 0 or 1
     if len(shape) > MAX_RANK or message.tensor_shape.unknown_rank or min(shape, default=1) < 1:
         return None
     nbytes = prod(shape) * row.size
@@ -245,11 +246,11 @@ def decode_tensor(proto: public.TensorProto) -> Tensor:
     """
     row = DTYPES.get(proto.dtype)
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if row is None or len(shape) > MAX_RANK or min(shape, default=0) < 0:
+    if row is None or len(shape) > MAX_RANK:
         raise _bad_tensor()
-    count = prod(shape)
-    if count > _MAX_ELEMENTS:
-        raise _bad_tensor()
+    count = _element_count(shape)
+    if count == 0:
+        return Tensor(row.number, shape, [] if row.number == DT_STRING else b"")
     content = proto.tensor_content
     if row.number == DT_STRING:
         strings = _split_strings(content, count) if content else _fill_strings(list(proto.string_val), count)
@@ -257,7 +258,9 @@ def decode_tensor(proto: public.TensorProto) -> Tensor:
     if content:
         if len(content) != count * row.size:
             raise _bad_tensor()
-        return Tensor(row.number, shape, _as_bools(content) if row.number == 10 else content)
+        if row.number == DT_BOOL and not _are_bools(content):
+            raise _bad_tensor()
+        return Tensor(row.number, shape, content)
     values = _typed_values(proto, row.number, row.field)
     if len(values) < count and count * row.size > MAX_FILL_BYTES:
         raise _bad_tensor()
@@ -270,12 +273,24 @@ def decode_tensor(proto: public.TensorProto) -> Tensor:
     return Tensor(row.number, shape, values.tobytes())
 
 
+def _element_count(shape: tuple[int, ...]) -> int:
+    """Product of the sizes; a product that overflows on the way is refused even when a zero follows."""
+    count = 1
+    for size in shape:
+        count *= size
+        if size < 0 or count > _MAX_INT64:
+            raise _bad_tensor()
+    if count > _MAX_ELEMENTS:
+        raise _bad_tensor()
+    return count
+
+
 def _bad_tensor() -> ServingError:
     return ServingError(Code.INVALID_ARGUMENT, "tensor parsing error")
 
 
-def _as_bools(content: bytes) -> bytes:
-    return (np.frombuffer(content, np.uint8) != 0).tobytes()
+def _are_bools(content: bytes) -> bool:
+    return bool(np.frombuffer(content, np.uint8).max() <= 1)
 
 
 def _typed_values(proto: public.TensorProto, dtype: int, field: str) -> np.ndarray[tuple[int], np.dtype[np.generic]]:

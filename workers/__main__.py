@@ -9,6 +9,7 @@ import signal
 import sys
 
 from protos.channel import ENV_ADVERTISE, ENV_BIND, ENV_CONTROL, ENV_NAME, Channel, Curve, new_incarnation
+from protos.heap import keep_freed_memory
 from protos.orphan import die_with_parent
 
 
@@ -16,6 +17,7 @@ def main() -> None:
     """Run a worker until it is told to stop."""
     env = os.environ
     die_with_parent(env)
+    keep_freed_memory()
     # Ctrl-C reaches the whole process group; control alone decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = env.get(ENV_CONTROL, "")

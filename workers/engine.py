@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from time import monotonic_ns, perf_counter_ns
 from typing import Any
 
+from protos.arena import ArenaReader
 from protos.errors import Code, ServingError
-from protos.messages import CODE_GONE, Infer, Reply, WorkerConfig
+from protos.messages import CODE_GONE, CODE_NO_ARENA, Infer, InferBatch, Reply, WorkerConfig
 from workers.batch_scheduler import BatchScheduler, QueueTable
 from workers.batching import Batch
 from workers.executor import Executor
@@ -29,13 +30,35 @@ from workers.tensors import from_array, to_array
 class Outbox:
     """Replies to one front end that have not been sent yet, and its tasks that wait, by request id."""
 
-    __slots__ = ("identity", "replies", "frames", "waiting")
+    __slots__ = ("identity", "replies", "frames", "waiting", "arena", "arena_path")
 
     def __init__(self, identity: bytes) -> None:
         self.identity = identity
         self.replies: list[Reply] = []
         self.frames: list[Any] = []
         self.waiting: dict[int, Task] = {}
+        # The front end's shared memory, once it was used; None when it cannot be reached.
+        self.arena: ArenaReader | None = None
+        self.arena_path = ""
+
+    def blocks(self, batch: InferBatch) -> list[memoryview]:
+        """The bytes of a batch's blocks.
+
+        Raises:
+            ServingError: CODE_NO_ARENA, they cannot be reached from here.
+        """
+        if batch.arena != self.arena_path:
+            self.arena_path = batch.arena
+            try:
+                self.arena = ArenaReader(batch.arena)
+            except OSError:
+                self.arena = None
+        try:
+            if self.arena is not None:
+                return [self.arena.read(offset, size) for offset, size in batch.blocks]
+        except ValueError as error:
+            raise ServingError(CODE_NO_ARENA, str(error)) from None
+        raise ServingError(CODE_NO_ARENA, "shared memory cannot be reached")
 
     def add(self, request_id: int, outputs: Sequence[Any]) -> None:
         """Answer with the session's outputs."""
@@ -87,7 +110,7 @@ class Engine:
 
     # --- requests in ---------------------------------------------------------------------------------------------------
 
-    def infer(self, outbox: Outbox, request: Infer, frames: Sequence[Any]) -> None:
+    def infer(self, outbox: Outbox, request: Infer, buffers: Sequence[Any]) -> None:
         """Run `request` now if it is cheap, else queue it."""
         try:
             resident = self.residency.available.get((request.model, request.version))
@@ -100,7 +123,7 @@ class Engine:
             assert servable is not None
             prepared = servable.prepared(request.signature, request.outputs)
             tensors = request.inputs
-            arrays = [to_array(tensor, frames) for tensor in tensors]
+            arrays = [to_array(tensor, buffers) for tensor in tensors]
             if [tensor.dtype for tensor in tensors] != prepared.input_dtypes:
                 prepared.refuse([tensor.dtype for tensor in tensors])
             input_bytes = sum([array.nbytes for array in arrays])
@@ -214,7 +237,10 @@ class Engine:
                 )
                 started = perf_counter_ns()
                 outputs = prepared.run(lane, inputs)
-                prepared.modes.report(lane, input_bytes, (perf_counter_ns() - started) / 1000)
+                if lane == Lane.INLINE:
+                    prepared.modes.sample(input_bytes, started)
+                else:
+                    prepared.modes.report(lane, input_bytes, (perf_counter_ns() - started) / 1000)
                 return list(split(outputs, tasks, target))
             except Exception as error:
                 if len(tasks) == 1:
@@ -266,7 +292,8 @@ class Engine:
     def _answer(self, task: Task, outcome: Outcome) -> None:
         ticket: _Ticket = task.reply_to  # type: ignore[assignment]
         outbox = ticket.outbox
-        if outbox.waiting.pop(ticket.request_id, None) is not None and not task.cancelled:
+        # A cancelled request is answered, too: the front end holds its inputs in shared memory until then.
+        if outbox.waiting.pop(ticket.request_id, None) is not None:
             if isinstance(outcome, ServingError):
                 outbox.fail(ticket.request_id, outcome)
             else:

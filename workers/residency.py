@@ -33,7 +33,19 @@ Key = tuple[str, int]
 class Resident:
     """One version on this worker. `in_flight` counts requests that hold it; it is freed when none is left."""
 
-    __slots__ = ("key", "path", "state", "error", "servable", "signatures", "in_flight", "wanted", "failures", "queues")
+    __slots__ = (
+        "key",
+        "path",
+        "state",
+        "error",
+        "servable",
+        "signatures",
+        "in_flight",
+        "wanted",
+        "loading",
+        "failures",
+        "queues",
+    )
 
     def __init__(self, key: Key, path: str) -> None:
         self.key = key
@@ -44,6 +56,8 @@ class Resident:
         self.signatures = b""
         self.in_flight = 0
         self.wanted = True
+        # A loader thread is at it; neither before the first try nor between two.
+        self.loading = False
         self.failures = 0
         # Batching queues of this version; the engine makes them.
         self.queues: QueueTable | None = None
@@ -74,6 +88,8 @@ class Residency:
         self._executor = executor
         self._on_change = on_change
         self._on_unload = on_unload
+        self._desired: dict[Key, DesiredServable] = {}
+        # At most one a key: a version that is wanted again while it goes away waits until it has gone.
         self._residents: dict[Key, Resident] = {}
         self._to_load: deque[Resident] = deque()
         self._loading = 0
@@ -84,20 +100,22 @@ class Residency:
 
     def apply(self, desired: Sequence[DesiredServable]) -> None:
         """Make `desired` so: load what is missing, unload what is not listed."""
-        wanted = {(item.name, item.version): item for item in desired}
+        self._desired = {(item.name, item.version): item for item in desired}
         for key, resident in list(self._residents.items()):
-            if key not in wanted:
+            if key not in self._desired:
                 self._unwant(resident)
-        for key, item in wanted.items():
+        for key, item in self._desired.items():
             known = self._residents.get(key)
             if known is None:
-                resident = Resident(key, item.path)
-                self._residents[key] = resident
-                self._on_change(resident)
-                self._to_load.append(resident)
-            elif not known.wanted and known.state < State.UNLOADING:
+                self._add(key, item.path)
+            elif not known.wanted and known.state < State.UNLOADING and known.path == item.path:
                 known.wanted = True  # still loading: keep what comes of it
         self._start_loads()
+
+    def _add(self, key: Key, path: str) -> None:
+        resident = self._residents[key] = Resident(key, path)
+        self._on_change(resident)
+        self._to_load.append(resident)
 
     def _unwant(self, resident: Resident) -> None:
         resident.wanted = False
@@ -109,7 +127,7 @@ class Residency:
             self.release(resident)
         elif resident.state == State.END:
             del self._residents[resident.key]
-        elif resident.state == State.START or resident.failures:
+        elif resident.state < State.UNLOADING and not resident.loading:
             self._end(resident, ServingError(Code.CANCELLED, "Loading of servable cancelled"))
 
     def release(self, resident: Resident) -> None:
@@ -127,6 +145,7 @@ class Residency:
             if resident.state not in (State.START, State.LOADING) or not resident.wanted:
                 continue
             self._loading += 1
+            resident.loading = True
             if resident.state == State.START:
                 log.info("Loading servable version %s", resident)
                 self._move(resident, State.LOADING)
@@ -141,8 +160,10 @@ class Residency:
         if resident.state == State.UNLOADING:
             log.info("Done unloading servable version %s", resident)
             self._end(resident, None if error is None else as_serving_error(error))
+            self._start_loads()
             return 0
         self._loading -= 1
+        resident.loading = False
         retry = 0
         if error is not None:
             retry = self._failed(resident, as_serving_error(error))
@@ -201,7 +222,10 @@ class Residency:
         resident.signatures = b""
         self._move(resident, State.END)
         if not resident.wanted:
-            self._residents.pop(resident.key, None)
+            del self._residents[resident.key]
+            again = self._desired.get(resident.key)
+            if again is not None:
+                self._add(resident.key, again.path)
 
     def reports(self) -> list[ServableReport]:
         """Everything there is to know, for a full report."""

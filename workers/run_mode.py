@@ -37,7 +37,7 @@ _CLASSES = 40
 
 
 class _Cost:
-    __slots__ = ("calls", "caller_us", "caller_trials", "pool_us", "pool_trials", "lane")
+    __slots__ = ("calls", "caller_us", "caller_trials", "pool_us", "pool_trials", "lane", "slow")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -46,18 +46,19 @@ class _Cost:
         self.pool_us = 0.0
         self.pool_trials = 0
         self.lane: Lane | None = None
+        # Slow inline calls one after another.
+        self.slow = 0
 
 
 class RunModes:
     """The lanes of one prepared callable, by size class."""
 
-    __slots__ = ("_costs", "_warm", "_samples", "_slow", "inline_limit_us")
+    __slots__ = ("_costs", "_warm", "_samples", "inline_limit_us")
 
     def __init__(self, inline_limit_us: float = INLINE_LIMIT_US) -> None:
         self._costs = [_Cost() for _ in range(_CLASSES)]
         self._warm = [False, False]
         self._samples = 0
-        self._slow = 0
         self.inline_limit_us = inline_limit_us
 
     def choose(self, input_bytes: int) -> Lane:
@@ -79,14 +80,18 @@ class RunModes:
 
     def sample(self, input_bytes: int, started_ns: int) -> None:
         """Count an inline call that began at `started_ns` and has just ended; most are not worth counting."""
-        duration_us = (perf_counter_ns() - started_ns) / 1000
+        self.report_inline(input_bytes, (perf_counter_ns() - started_ns) / 1000)
+
+    def report_inline(self, input_bytes: int, duration_us: float) -> None:
+        """Count a finished inline call, if it is worth it."""
+        cost = self._costs[min(input_bytes.bit_length(), _CLASSES - 1)]
         if duration_us > self.inline_limit_us:
-            # One slow call is the machine's mood; several in a row are the graph's.
-            self._slow += 1
-            if self._slow >= _SLOW_IN_A_ROW:
+            # One slow call is the machine's mood; several in a row of one size are the graph's.
+            cost.slow += 1
+            if cost.slow >= _SLOW_IN_A_ROW:
                 self.report(Lane.INLINE, input_bytes, duration_us)
             return
-        self._slow = 0
+        cost.slow = 0
         self._samples += 1
         if not self._samples & 15:
             self.report(Lane.INLINE, input_bytes, duration_us)

@@ -8,6 +8,7 @@ what lets a `[3]` into a `[-1, 1]` signature.
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -119,7 +120,8 @@ class Servable:
 
     def __init__(self, session: Any, meta_graph: Any) -> None:
         self._session = session
-        self._signatures = dict(meta_graph.signature_def.items())
+        # Copies: a part of a message keeps all of it alive, here the graph with its constants.
+        self._signatures = {name: copy.deepcopy(definition) for name, definition in meta_graph.signature_def.items()}
         self._prepared: dict[tuple[str, tuple[int, ...]], Prepared] = {}
 
     def prepared(self, signature: str, outputs: tuple[int, ...]) -> Prepared:
@@ -168,22 +170,25 @@ def load(path: str, *, tags: Sequence[str], session_config: bytes) -> Servable:
     """Load the SavedModel in directory `path`.
 
     Raises:
-        ServingError: NOT_FOUND (no SavedModel, no such tags), UNIMPLEMENTED (a legacy bundle), or what TensorFlow said.
+        ServingError: NOT_FOUND (no SavedModel, no such tags), UNIMPLEMENTED (a legacy bundle), DATA_LOSS (an unreadable
+            one), or what TensorFlow said.
     """
     _check_files(path)
     try:
-        loader = loader_impl.SavedModelLoader(path)
+        try:
+            loader = loader_impl.SavedModelLoader(path)
+        except OSError as error:
+            raise ServingError(Code.DATA_LOSS, str(error)) from error
         _check_tags(loader, tags)
         config = config_pb2.ConfigProto.FromString(session_config)
         graph = tf.Graph()
         session = tf.compat.v1.Session(graph=graph, config=config)
         try:
-            meta_graph = loader.load(session, list(tags))
+            servable = Servable(session, loader.load(session, list(tags)))
+            servable.prepare_all()
         except BaseException:
             session.close()
             raise
-        servable = Servable(session, meta_graph)
-        servable.prepare_all()
         return servable
     except Exception as error:
         raise as_serving_error(error) from error

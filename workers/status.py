@@ -13,6 +13,9 @@ def as_serving_error(error: BaseException) -> ServingError:
         return error
     if isinstance(error, tf.errors.OpError):
         return ServingError(error.error_code, error.message)
+    if isinstance(error, UnicodeDecodeError):
+        # A kernel's message that quotes a client's bytes does not make it to a Python string; its code is lost, too.
+        return ServingError(Code.INVALID_ARGUMENT, bytes(error.object).decode(errors="replace"))
     if isinstance(error, MemoryError):
         return ServingError(Code.RESOURCE_EXHAUSTED, "out of memory")
     return ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")

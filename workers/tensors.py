@@ -18,22 +18,31 @@ _NUMBER: dict[np.dtype[Any], int] = {numpy: number for number, numpy in _NUMPY.i
 _OBJECT = np.dtype(object)
 
 
-def to_array(tensor: Tensor, frames: Sequence[Any]) -> np.ndarray:
-    """The tensor as an array that shares its bytes; `frames` are the message's frames behind the header.
+def to_array(tensor: Tensor, buffers: Sequence[Any]) -> np.ndarray:
+    """The tensor as an array that shares its bytes.
+
+    `buffers` are those outside the header, so that `buffers[tensor.data]` is right for numbers of frames and of blocks.
 
     Raises:
-        ServingError: INTERNAL, the bytes do not fill the shape or a frame is missing.
+        ServingError: INTERNAL, the bytes do not fill the shape or a buffer is missing.
     """
-    data = tensor.data
+    data, shape = tensor.data, tensor.shape
     try:
         if tensor.dtype == DT_STRING:
-            array = np.empty(len(data), _OBJECT)  # type: ignore[arg-type]
+            if type(data) is not list:
+                raise TypeError("strings must be a list")
+            array = np.empty(len(data), _OBJECT)
             array[:] = data
+        elif type(data) is int:
+            array = np.frombuffer(buffers[data], _NUMPY[tensor.dtype])
         else:
-            array = np.frombuffer(frames[data].buffer if type(data) is int else data, _NUMPY[tensor.dtype])
-        shape = tensor.shape
-        return array if array.shape == shape else array.reshape(shape)
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+            array = np.frombuffer(data, _NUMPY[tensor.dtype])  # type: ignore[arg-type]
+        if array.shape != shape:
+            array = array.reshape(shape)
+            if array.shape != shape:
+                raise ValueError("the shape has a negative dimension")
+        return array
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise ServingError(Code.INTERNAL, f"malformed tensor from a front end: {error}") from None
 
 
@@ -55,17 +64,3 @@ def from_array(array: Any, frames: list[Any]) -> Tensor:
         return Tensor(number, array.shape, array.tobytes())
     frames.append(np.ascontiguousarray(array).view(np.uint8).data if array.ndim else array.tobytes())
     return Tensor(number, array.shape, len(frames) - 1)
-
-
-def row_count(arrays: Sequence[np.ndarray]) -> int:
-    """Rows of a request: size of dimension 0 of its first input, 1 when there is none."""
-    return len(arrays[0]) if arrays and arrays[0].ndim else 1
-
-
-def dtype_number(numpy: np.dtype[Any]) -> int:
-    """The `tensorflow.DataType` of a NumPy type.
-
-    Raises:
-        KeyError: no such type can be served.
-    """
-    return _NUMBER[numpy]

@@ -19,6 +19,7 @@ import msgspec
 import zmq
 
 from protos.channel import Channel
+from protos.errors import ServingError
 from protos.messages import (
     PROTOCOL_VERSION,
     Desired,
@@ -48,6 +49,10 @@ _BURST = 32
 # works on them meanwhile.
 _REPLIES_AT_ONCE = 16
 _HELLO_EVERY_S = 1.0
+# A process that ends waits so long for its last replies to leave.
+_LINGER_MS = 1_000
+# What decoding raises for bytes that are no message (a broken string is a ValueError), or without any.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, IndexError, RecursionError)
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -105,6 +110,8 @@ class Worker:
         while True:
             due_ns = self._tick(monotonic_ns())
             if self._stop_at_ns is not None and self._is_done():
+                for sock in (self._router, self._control):
+                    sock.close(linger=_LINGER_MS if self._config is not None else 0)
                 return
             timeout_ms = max(0, -(-(due_ns - monotonic_ns()) // 1_000_000))
             events = dict(self._poller.poll(timeout_ms))
@@ -159,7 +166,11 @@ class Worker:
                 raw = self._control.recv(zmq.DONTWAIT)
             except zmq.Again:
                 return
-            message = self._decode_peer(raw)
+            try:
+                message = self._decode_peer(raw)
+            except _UNREADABLE as error:
+                log.error("unreadable message from control: %s", error)
+                continue
             if isinstance(message, Welcome):
                 self._welcome(message)
             elif isinstance(message, Rejected):
@@ -237,13 +248,20 @@ class Worker:
                 outbox = self._outboxes[identity] = Outbox(identity)
             try:
                 batch = self._decode_batch(frames[1].buffer)
-            except (msgspec.MsgspecError, IndexError) as error:
+            except _UNREADABLE as error:
                 log.error("unreadable message from front end %r: %s", identity, error)
                 continue
-            tensors = frames[2:]
+            buffers = [frame.buffer for frame in frames[2:]]
+            if batch.blocks:
+                try:
+                    buffers += reversed(outbox.blocks(batch))
+                except ServingError as error:
+                    for request in batch.requests:
+                        outbox.fail(request.id, error)
+                    batch.requests = []
             replies = outbox.replies
             for request in batch.requests:
-                infer(outbox, request, tensors)
+                infer(outbox, request, buffers)
                 if len(replies) >= _REPLIES_AT_ONCE:
                     self._send(outbox)
                     replies = outbox.replies
@@ -269,7 +287,9 @@ class Worker:
             if error.errno == zmq.EHOSTUNREACH:
                 for task in outbox.waiting.values():
                     task.cancel()
-                del self._outboxes[outbox.identity]
+                # It may have gone already: requests of a message are answered in several messages.
+                if self._outboxes.get(outbox.identity) is outbox:
+                    del self._outboxes[outbox.identity]
 
     def _encode_replies(self, replies: list[Reply]) -> bytes:
         return self._encoder.encode(ReplyBatch(replies))

@@ -58,12 +58,14 @@ class Stream:
         """Answer with a serialized message."""
         if not self.done:
             self.done = True
+            self.on_cancel = None  # it leads back here: without the cycle, all is freed at once
             self.connection.respond(self.id, wire.frame(message))
 
     def fail(self, error: ServingError) -> None:
         """Answer with a status."""
         if not self.done:
             self.done = True
+            self.on_cancel = None
             self.connection.respond_error(self.id, error)
 
 
@@ -309,7 +311,8 @@ class GrpcConnection(asyncio.Protocol):
         if stream.chunks is not None:
             self._forget_body(stream)
         if not stream.done and stream.on_cancel is not None:
-            stream.on_cancel()
+            on_cancel, stream.on_cancel = stream.on_cancel, None
+            on_cancel()
 
     def _finish(self, stream: Stream, body: bytes) -> None:
         """The request is complete: hand it to its method."""

@@ -1,6 +1,6 @@
 """Large arrays of numbers in one pass: simdjson flattens them straight into a buffer.
 
-Meant for bodies like `{"instances": [[[0.1, ...], ...], ...]}` where one value holds nearly all bytes. simdjson
+Meant for bodies like `{"instances": [[[0.1, ...], ...], ...]}` where one array holds nearly all bytes. simdjson
 flattens nested arrays without a look at their lengths, so evenness is proved apart: the array's text, with everything
 deleted that a number or white space may consist of, must be the very sequence of brackets and commas that its shape
 would have. Whatever is not such a document, or fits no numeric type, is left to the caller's general way: nothing is
@@ -32,7 +32,8 @@ MIN_BULK_BYTES = 2048
 _KEPT_PARSER_BYTES = 16 << 20
 
 _NOT_STRUCTURE = b"0123456789+-.eE \t\n\r"
-_MAX_RANK = 254
+# One less than a tensor can have: rows of objects add one.
+_MAX_RANK = 253
 # In the order in which they are replaced.
 _TOKENS = (
     (b"-NaN", -7.2839504637215e-291, np.nan),
@@ -54,20 +55,25 @@ _spare_parsers: list[simdjson.Parser] = []
 
 
 class BulkDocument:
-    """A parsed document `{"instances" | "inputs": <array without strings>, "signature_name": ...}`.
+    """A parsed document with one array of numbers, and perhaps a `signature_name`.
+
+    It is one of `{"instances": array}`, `{"instances": [{alias: array}]}`, `{"inputs": array}` and
+    `{"inputs": {alias: array}}`.
 
     Attributes:
-        row_format: the array is `instances`.
+        row_format: the array is `instances`, or in it.
+        alias: the name that the document gives to the array; None when it stands alone.
         signature_name: value of that key, "" when absent.
     """
 
-    __slots__ = ("row_format", "signature_name", "_array", "_shape", "_stand_ins", "_parser", "_keep_parser")
+    __slots__ = ("row_format", "signature_name", "alias", "_array", "_shape", "_stand_ins", "_parser", "_keep_parser")
 
     def __init__(
         self,
         *,
         row_format: bool,
         signature_name: str,
+        alias: str | None,
         array: simdjson.Array,
         shape: tuple[int, ...],
         stand_ins: list[StandIn],
@@ -76,6 +82,7 @@ class BulkDocument:
     ) -> None:
         self.row_format = row_format
         self.signature_name = signature_name
+        self.alias = alias
         self._array: simdjson.Array | None = array
         self._shape = shape
         self._stand_ins = stand_ins
@@ -83,10 +90,7 @@ class BulkDocument:
         self._keep_parser = keep_parser
 
     def take_tensor(self, dtype: int) -> Tensor | None:
-        """The array as a tensor, or None if the data type wants something else; to be called once.
-
-        A row-format array and a plain columnar one come out alike: the first dimension is the array's own.
-        """
+        """The input as a tensor, or None if the data type wants something else; to be called once."""
         array, self._array = self._array, None
         converter = _CONVERTERS.get(dtype)
         data = None
@@ -103,8 +107,11 @@ class BulkDocument:
 def read_bulk(body: bytes) -> BulkDocument | None:
     """The document if it is of the kind described above and its array even and not empty, else None."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
-    # Without a quote there is neither a string nor a key between the brackets: all of it belongs to one value.
-    if start < 0 or body.find(b'"', start, end) >= 0:
+    # Without a quote there is neither a string nor a key between the brackets: all of it belongs to one value. Else the
+    # array may still be the value of the last key.
+    if body.find(b'"', start, end) >= 0:
+        start = body.find(b"[", body.rfind(b'"'), end)
+    if start < 0 or end - start < len(body) // 2:
         return None
     body, end, stand_ins = _without_tokens(body, start, end)
     parser = _spare_parsers.pop() if _spare_parsers else simdjson.Parser()
@@ -123,16 +130,29 @@ def read_bulk(body: bytes) -> BulkDocument | None:
     row_format = "instances" in names
     array = root["instances" if row_format else "inputs"]
     name = root["signature_name"] if "signature_name" in names else ""
+    rows: tuple[int, ...] = ()
+    after = b""
+    alias = None
+    if row_format and isinstance(array, simdjson.Array) and len(array) == 1 and isinstance(array[0], simdjson.Object):
+        array, rows, after = array[0], (1,), b"}]"
+    if isinstance(array, simdjson.Object):
+        aliases = list(array)
+        if len(aliases) != 1:
+            return None
+        alias = aliases[0]
+        array = array[alias]
     if not isinstance(array, simdjson.Array) or not isinstance(name, str):
         return None
     shape = _shape(array)
-    if shape is None or body[start:end].translate(None, _NOT_STRUCTURE) != _structure(shape, end - start):
+    structure = _structure(shape, end - start)
+    if not structure or body[start:end].translate(None, _NOT_STRUCTURE) != structure + after:
         return None
     return BulkDocument(
         row_format=row_format,
         signature_name=name,
+        alias=alias,
         array=array,
-        shape=shape,
+        shape=rows + shape,
         stand_ins=stand_ins,
         parser=parser,
         keep_parser=len(body) <= _KEPT_PARSER_BYTES,
@@ -141,36 +161,38 @@ def read_bulk(body: bytes) -> BulkDocument | None:
 
 def _without_tokens(body: bytes, start: int, end: int) -> tuple[bytes, int, list[StandIn]]:
     """Replace NaN and infinity tokens: the new body and end, and (stand-in, its value, how many) triples."""
-    if body.find(b"N", start, end) < 0 and body.find(b"I", start, end) < 0:
+    letters = [letter for letter in (b"N", b"I") if body.find(letter, start, end) >= 0]
+    if not letters:
         return body, end, []
     region = body[start:end]
     stand_ins = []
     for token, number, value in _TOKENS:
-        count = region.count(token)
+        count = region.count(token) if token.lstrip(b"-")[:1] in letters else 0
         if count:
             region = region.replace(token, b"%a " % number)
             stand_ins.append(StandIn(number, value, count))
     return body[:start] + region + body[end:], start + len(region), stand_ins
 
 
-def _shape(array: object) -> tuple[int, ...] | None:
-    """Lengths of the first arrays of every level; None when there is none, or one is empty."""
+def _shape(array: simdjson.Array) -> tuple[int, ...]:
+    """Lengths of the first arrays of every level; empty when one of them is, or there are too many."""
     sizes: list[int] = []
-    while isinstance(array, simdjson.Array):
-        size = len(array)
+    first: object = array
+    while isinstance(first, simdjson.Array):
+        size = len(first)
         if not size or len(sizes) == _MAX_RANK:
-            return None
+            return ()
         sizes.append(size)
-        array = array[0]
-    return tuple(sizes) or None
+        first = first[0]
+    return tuple(sizes)
 
 
-def _structure(shape: tuple[int, ...], limit: int) -> bytes | None:
-    """Brackets and commas of an even array of this shape; None when they would be more than `limit` bytes."""
+def _structure(shape: tuple[int, ...], limit: int) -> bytes:
+    """Brackets and commas of an even array of this shape; empty when they would be more than `limit` bytes."""
     text = b""
     for size in reversed(shape):
         if size * (len(text) + 1) > limit:
-            return None
+            return b""
         text = b"[" + (text + b",") * (size - 1) + text + b"]"
     return text
 

@@ -55,6 +55,8 @@ _NUMERIC = {
     )
 }
 _OPTION = orjson.OPT_SERIALIZE_NUMPY
+# NumPy's limit.
+_MAX_RANK = 64
 _BYTES_SUFFIX = "_bytes"
 # In texts shorter than this a search for `null` is faster than to look at every number.
 _SEARCHED_BYTES = 8192
@@ -65,7 +67,7 @@ def encode_error(message: str) -> bytes:
     try:
         return orjson.dumps({"error": message})
     except orjson.JSONEncodeError:
-        return orjson.dumps({"error": message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")})
+        return orjson.dumps({"error": message.encode("utf-16", "surrogatepass").decode("utf-16", "replace")})
 
 
 def encode_predict(row_format: bool, names: Sequence[str], tensors: Sequence[Tensor]) -> bytes:
@@ -84,14 +86,15 @@ def encode_predict(row_format: bool, names: Sequence[str], tensors: Sequence[Ten
     """
     if not tensors:
         raise invalid_argument("Cannot convert empty tensor map to JSON")
-    if not row_format:
-        if len(tensors) == 1:
+    if len(tensors) == 1:
+        if not row_format:
             return b'{"outputs":' + _text(names[0], tensors[0]) + b"}"
+        if tensors[0].shape:
+            return b'{"predictions":' + _text(names[0], tensors[0]) + b"}"
+    if not row_format:
         members = [_key(name) + _text(name, tensor) for name, tensor in zip(names, tensors, strict=True)]
         return b'{"outputs":{' + b",".join(members) + b"}}"
     _check_rows(names, tensors)
-    if len(tensors) == 1:
-        return b'{"predictions":' + _text(names[0], tensors[0]) + b"}"
     # One template for all rows: `{"a":%b,"b":%b}`.
     template = b"{" + b",".join(_key(name).replace(b"%", b"%%") + b"%b" for name in names) + b"}"
     columns = [_rows(name, tensor) for name, tensor in zip(names, tensors, strict=True)]
@@ -138,6 +141,8 @@ def _text(name: str, tensor: Tensor) -> bytes:
         return orjson.dumps(_nested(name, tensor))
     # A memoryview or bytes object: an int or a list never has a numeric type.
     array = np.frombuffer(tensor.data, numpy_type)  # type: ignore[arg-type]
+    if len(shape) > _MAX_RANK:
+        raise invalid_argument(f"Failed to write JSON value for tensor with {len(shape)} dimensions: {name}")
     if len(shape) > 1:
         array = array.reshape(shape)
     text = orjson.dumps(array, option=_OPTION)

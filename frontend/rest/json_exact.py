@@ -9,7 +9,7 @@ first. On purpose different: nesting deeper than the 254 dimensions that a tenso
 from __future__ import annotations
 
 from frontend.rest.debug_text import render
-from frontend.rest.json_values import JSON_DTYPES, accepts, is_base64_object, is_element_object, packer, type_name
+from frontend.rest.json_values import JSON_DTYPES, decode_base64, is_base64_object, is_element_object, packer, type_name
 from frontend.signature import Signature
 from protos.dtypes import DT_STRING, dtype_name
 from protos.errors import Code, ServingError, invalid_argument
@@ -162,11 +162,11 @@ def _check_scalar(value: object, dtype: int) -> None:
     if dtype not in JSON_DTYPES:
         message = f"Conversion of JSON Value: {render(value)} to type: {dtype_name(dtype)}"
         raise ServingError(Code.UNIMPLEMENTED, message)
-    if accepts(value, dtype):
-        if dtype == DT_STRING:
-            packer(dtype)([value])  # raises when the base64 is malformed
+    if packer(dtype)([value]) is not None:
         return
     if dtype == DT_STRING and isinstance(value, dict):
+        if is_base64_object(value):
+            decode_base64(value["b64"])  # raises: it was not packed
         raise invalid_argument(f"JSON Value: {render(value)} not formatted correctly for base64 data")
     raise invalid_argument(
         f"JSON Value: {render(value)} Type: {type_name(value)} is not of expected type: {dtype_name(dtype)}"

@@ -22,9 +22,9 @@ from frontend.rest import json_tolerant
 from frontend.rest.debug_text import render
 from protos.errors import invalid_argument
 
-# The tolerant parser takes about 0.17 s a MB, in which nobody else is served: beyond this, what only it would take is
+# The tolerant parser takes up to 0.4 s a MB, in which nobody else is served: beyond this, what only it would take is
 # refused, with the fast parser's words.
-MAX_TOLERANT_BYTES = 4 << 20
+MAX_TOLERANT_BYTES = 2 << 20
 # From this size on it is worth a try whether NaN and infinities were the only trouble, with Python's own parser.
 _STDLIB_BYTES = 4096
 # Escapes of surrogates, paired or not: Python's parser does not check them.

@@ -50,7 +50,7 @@ class PredictDocument:
         root = self._root
         if root is None:
             bulk, self._bulk = self._bulk, None
-            if bulk is not None and len(signature.inputs) == 1:
+            if bulk is not None and len(signature.inputs) == 1 and bulk.alias in (None, signature.inputs[0]):
                 tensor = bulk.take_tensor(signature.input_dtypes[0])
                 if tensor is not None:
                     return bulk.row_format, [tensor]

@@ -17,6 +17,8 @@ from protos.errors import ServingError, invalid_argument
 
 
 class _State(IntEnum):
+    """What has just been read; indices of the tables below."""
+
     START = 0
     OBJECT_START = 1
     KEY = 2
@@ -26,6 +28,19 @@ class _State(IntEnum):
     ARRAY_START = 6
     ELEMENT = 7
     ELEMENT_COMMA = 8
+
+
+class _Step(IntEnum):
+    """What to do with the next byte."""
+
+    FAIL = 0
+    SKIP = 1
+    SCALAR = 2
+    OPEN_ARRAY = 3
+    OPEN_OBJECT = 4
+    CLOSE = 5
+    NAME = 6
+    MOVE = 7
 
 
 # What is wrong when the next token does not fit the state, or the text ends there.
@@ -40,7 +55,44 @@ _EXPECTED = {
     _State.ELEMENT: "Missing a comma or ']' after an array element.",
     _State.ELEMENT_COMMA: "Invalid value.",
 }
-_TAKES_VALUE = frozenset((_State.START, _State.COLON, _State.ARRAY_START, _State.ELEMENT_COMMA))
+_VALUE = {"[": _Step.OPEN_ARRAY, "{": _Step.OPEN_OBJECT} | dict.fromkeys(",:]}", _Step.FAIL)
+
+
+def _table(steps: dict[str, _Step]) -> bytes:
+    """Step by next byte; where values are taken, each character that is no bracket, comma or colon begins a scalar."""
+    table = bytearray([_Step.SCALAR if "[" in steps else _Step.FAIL]) * 256
+    for character, step in ({"\0": _Step.FAIL} | dict.fromkeys(" \t\n\r", _Step.SKIP) | steps).items():
+        table[ord(character)] = step
+    return bytes(table)
+
+
+_STEPS = tuple(
+    _table(steps)
+    for steps in (
+        _VALUE,
+        {'"': _Step.NAME, "}": _Step.CLOSE},
+        {":": _Step.MOVE},
+        _VALUE,
+        {",": _Step.MOVE, "}": _Step.CLOSE},
+        {'"': _Step.NAME},
+        _VALUE | {"]": _Step.CLOSE},
+        {",": _Step.MOVE, "]": _Step.CLOSE},
+        _VALUE,
+    )
+)
+# Plain names for the loop that runs once a token: an attribute of a class costs more than the rest of a turn.
+_SKIP, _SCALAR, _OPEN_ARRAY, _CLOSE, _NAME, _MOVE = (
+    int(step) for step in (_Step.SKIP, _Step.SCALAR, _Step.OPEN_ARRAY, _Step.CLOSE, _Step.NAME, _Step.MOVE)
+)
+_FAIL = int(_Step.FAIL)
+_KEY, _MEMBER, _ELEMENT = _State.KEY, _State.MEMBER, _State.ELEMENT
+_ARRAY_START, _OBJECT_START = _State.ARRAY_START, _State.OBJECT_START
+# Where a comma or colon leads.
+_MOVES = {
+    _State.KEY: _State.COLON,
+    _State.MEMBER: _State.MEMBER_COMMA,
+    _State.ELEMENT: _State.ELEMENT_COMMA,
+}
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -67,61 +119,51 @@ def parse(body: bytes) -> object:
     for byte in _BOM:
         if body[pos : pos + 1] == bytes((byte,)):
             pos += 1
+    end = len(body)
     state = _State.START
     open_containers: list[dict[str, object] | list[object]] = []
+    container: dict[str, object] | list[object] | None = None
     key = ""
-    skip_space = _SPACE.match
     while True:
-        pos = _end(skip_space(body, pos))
-        char = body[pos : pos + 1]
-        value: object
-        if char in (b"", b"\0"):
-            raise _error(_EXPECTED[state], pos)
-        if state in _TAKES_VALUE and char not in b",:}]":
-            if char == b"[":
-                value, pos = [], pos + 1
-            elif char == b"{":
-                value, pos = {}, pos + 1
-            else:
-                value, pos = _scalar(body, pos, char)
-            if open_containers:
-                parent = open_containers[-1]
-                if isinstance(parent, list):
-                    parent.append(value)
-                    state = _State.ELEMENT
-                else:
-                    parent[key] = value
-                    state = _State.MEMBER
-            if isinstance(value, dict):
-                open_containers.append(value)
-                state = _State.OBJECT_START
-            elif isinstance(value, list):
-                open_containers.append(value)
-                state = _State.ARRAY_START
-            elif not open_containers:
-                return value
-        elif char == b'"' and state in (_State.OBJECT_START, _State.MEMBER_COMMA):
-            key, pos = _string(body, pos)
-            state = _State.KEY
-        elif char == b":" and state == _State.KEY:
+        char = body[pos] if pos < end else 0
+        step = _STEPS[state][char]
+        if step == _SKIP:
+            pos = _end(_SPACE.match(body, pos))
+        elif step == _MOVE:
+            state = _MOVES[state]
             pos += 1
-            state = _State.COLON
-        elif char == b"," and state == _State.ELEMENT:
-            pos += 1
-            state = _State.ELEMENT_COMMA
-        elif char == b"," and state == _State.MEMBER:
-            pos += 1
-            state = _State.MEMBER_COMMA
-        elif (char == b"]" and state in (_State.ARRAY_START, _State.ELEMENT)) or (
-            char == b"}" and state in (_State.OBJECT_START, _State.MEMBER)
-        ):
+        elif step == _CLOSE:
             pos += 1
             closed = open_containers.pop()
             if not open_containers:
                 return closed
-            state = _State.ELEMENT if isinstance(open_containers[-1], list) else _State.MEMBER
-        else:
+            container = open_containers[-1]
+            state = _ELEMENT if type(container) is list else _MEMBER
+        elif step == _NAME:
+            key, pos = _string(body, pos)
+            state = _KEY
+        elif step == _FAIL:
             raise _error(_EXPECTED[state], pos)
+        else:
+            value: object
+            if step == _SCALAR:
+                value, pos = _scalar(body, pos, char)
+                if container is None:
+                    return value
+            else:
+                value = [] if step == _OPEN_ARRAY else {}
+                pos += 1
+            if isinstance(container, list):
+                container.append(value)
+                state = _ELEMENT
+            elif container is not None:
+                container[key] = value
+                state = _MEMBER
+            if step != _SCALAR:
+                assert isinstance(value, (list, dict))
+                container = value
+                open_containers.append(container)
+                state = _ARRAY_START if step == _OPEN_ARRAY else _OBJECT_START
 
 
 def _error(text: str, offset: int) -> ServingError:
@@ -134,14 +176,14 @@ def _end(match: re.Match[bytes] | None) -> int:
     return match.end()
 
 
-def _scalar(body: bytes, pos: int, char: bytes) -> tuple[object, int]:
-    if char == b'"':
+def _scalar(body: bytes, pos: int, char: int) -> tuple[object, int]:
+    if char == 0x22:
         return _string(body, pos)
-    if char == b"t":
+    if char == 0x74:
         return True, _literal(body, pos, b"true")
-    if char == b"f":
+    if char == 0x66:
         return False, _literal(body, pos, b"false")
-    if char == b"n":
+    if char == 0x6E:
         return None, _literal(body, pos, b"null")
     return _number(body, pos)
 

@@ -18,9 +18,7 @@ def config(*names: str, base: str = "/models", labels: dict[str, int] | None = N
     made = ModelServerConfig()
     made.model_config_list.SetInParent()
     for name in names:
-        entry = made.model_config_list.config.add(
-            name=name, base_path=f"{base}/{name}", model_platform="tensorflow"
-        )
+        entry = made.model_config_list.config.add(name=name, base_path=f"{base}/{name}", model_platform="tensorflow")
         for label, version in (labels or {}).items():
             entry.version_labels[label] = version
     return made

@@ -1,0 +1,114 @@
+"""How children are started, and the unix socket they inherit."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from control.children import RunDirectory, bind_unix, frontend_spec, local_endpoint, worker_spec
+from control.devices import Device
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return RunDirectory()
+
+
+def test_the_run_directory_is_private_and_goes_with_its_contents(run: RunDirectory) -> None:
+    assert stat.S_IMODE(os.stat(run.path).st_mode) == 0o700
+    assert run.ipc("control.sock") == f"ipc://{run.path}/control.sock"
+    (Path(run.path) / "left.sock").touch()
+    run.remove()
+    assert not os.path.exists(run.path)
+    run.remove()
+
+
+def test_a_long_temporary_directory_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    made = RunDirectory()
+    try:
+        assert len(made.ipc("worker-1023-1000000.sock").removeprefix("ipc://")) <= 107
+    finally:
+        made.remove()
+
+
+def test_a_worker_is_pinned_and_never_reuses_an_endpoint(run: RunDirectory) -> None:
+    spec = worker_spec(3, Device("gpu:1", "7"), control="ipc:///c", run=run, over_tcp=False)
+    first, second = spec.env(1), spec.env(2)
+    assert spec.name == "worker-3"
+    assert spec.argv == (sys.executable, "-P", "-m", "workers")
+    assert first["TENSORMUX_CONTROL"] == "ipc:///c"
+    assert first["TENSORMUX_NAME"] == "worker-3"
+    assert first["TENSORMUX_DEVICE"] == "gpu:1"
+    assert first["CUDA_VISIBLE_DEVICES"] == "7"
+    assert first["TENSORMUX_BIND"] == run.ipc("worker-3-1.sock")
+    assert second["TENSORMUX_BIND"] == run.ipc("worker-3-2.sock")
+
+
+def test_a_worker_for_front_ends_elsewhere_takes_a_tcp_port(run: RunDirectory) -> None:
+    spec = worker_spec(0, Device("cpu:0", "-1"), control="tcp://127.0.0.1:1", run=run, over_tcp=True)
+    assert spec.env(1)["TENSORMUX_BIND"] == "tcp://0.0.0.0:*"
+
+
+def test_a_front_end_inherits_the_unix_socket(tmp_path: Path) -> None:
+    with bind_unix(str(tmp_path / "g.sock")) as sock:
+        spec = frontend_spec(0, control="ipc:///c", unix=sock)
+        assert spec.pass_fds == (sock.fileno(),)
+        assert spec.env(1)["TENSORMUX_GRPC_UNIX_FD"] == str(sock.fileno())
+    spec = frontend_spec(1, control="ipc:///c", unix=None)
+    assert spec.pass_fds == ()
+    assert "TENSORMUX_GRPC_UNIX_FD" not in spec.env(1)
+
+
+def connect(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+def test_the_unix_socket_refuses_clients_until_somebody_listens(tmp_path: Path) -> None:
+    path = tmp_path / "g.sock"
+    with bind_unix(str(path)) as sock:
+        with pytest.raises(ConnectionRefusedError):
+            connect(path)
+        sock.listen()
+        connect(path)
+
+
+def test_a_stale_socket_is_replaced_a_live_one_and_a_file_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "g.sock"
+    bind_unix(str(path)).close()
+    with bind_unix(str(path)) as sock:
+        sock.listen()
+        with pytest.raises(FileExistsError, match="in use by another process"):
+            bind_unix(str(path))
+    other = tmp_path / "file"
+    other.write_text("data")
+    with pytest.raises(FileExistsError, match="is no socket"):
+        bind_unix(str(other))
+    assert other.read_text() == "data"
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(FileExistsError, match="is no socket"):
+        bind_unix(str(link))
+
+
+@pytest.mark.parametrize(
+    ("bound", "local"),
+    [
+        ("tcp://0.0.0.0:9000", "tcp://127.0.0.1:9000"),
+        ("tcp://[::]:9000", "tcp://127.0.0.1:9000"),
+        ("tcp://10.1.2.3:9000", "tcp://10.1.2.3:9000"),
+        ("ipc:///run/x.sock", "ipc:///run/x.sock"),
+    ],
+)
+def test_children_reach_control_at_a_local_address(bound: str, local: str) -> None:
+    assert local_endpoint(bound) == local
