@@ -45,7 +45,12 @@ _Item = TypeVar("_Item", str, bytes)
 
 @dataclass
 class Peer:
-    """A registered process. `id` is never used twice; a new incarnation is a new peer."""
+    """A registered process. `id` is never used twice; a new incarnation is a new peer.
+
+    Attributes:
+        older: it was at work before it registered here, under an earlier control that its state comes from.
+        wants_full: a worker of which not everything is known: its next full report is waited for.
+    """
 
     id: int
     identity: bytes
@@ -58,8 +63,9 @@ class Peer:
     snapshot: bytes = b""
     sent_epoch: int = 0
     sent_at: float = 0.0
-    # A full report is wanted; asked for last at `resync_at`.
+    older: bool = False
     wants_full: bool = False
+    # When a full report was asked for last.
     resync_at: float = field(default=float("-inf"))
 
     @property
@@ -170,7 +176,8 @@ class PeerTable:
         else:
             self._last_id += 1
             peer = Peer(self._last_id, identity, hello, now)
-            peer.wants_full = identity in self._strangers and peer.role == WORKER
+            peer.older = identity in self._strangers
+            peer.wants_full = peer.older and peer.role == WORKER
             peer.resync_at = now
             self._by_identity[identity] = peer
             self._by_name[peer.role, peer.name] = peer

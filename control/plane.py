@@ -146,7 +146,7 @@ class Plane:
             self.manager.worker_joined(entry)
             self._lists.pop(peer.id, None)
             self.changed()
-        elif self._catalog_bytes:
+        elif self._catalog_bytes and self._hears(peer):
             self.peers.publish(peer, self._catalog_epoch, self._catalog_bytes, self._loop.time())
         else:
             self.changed()
@@ -223,10 +223,18 @@ class Plane:
         serving, workers, models = state
         self._catalog_bytes = self._encode(Catalog(epoch=self._epoch, serving=serving, workers=workers, models=models))
         for peer in self.peers.role(FRONTEND):
-            self.peers.publish(peer, self._epoch, self._catalog_bytes, now)
+            if self._hears(peer):
+                self.peers.publish(peer, self._epoch, self._catalog_bytes, now)
+
+    def _hears(self, peer: Peer) -> bool:
+        """A front end that is already serving keeps the catalog of an earlier control until this one has caught up."""
+        return self.serving or not peer.older
 
     def _publish_lists(self, now: float) -> None:
         for peer in self.peers.role(WORKER):
+            if peer.wants_full:
+                # Deciding over a worker without knowing what it has would unload it.
+                continue
             decided = self.manager.decided(peer.id)
             if decided != self._lists.get(peer.id):
                 self._epoch += 1

@@ -218,7 +218,11 @@ class LoopReader:
                 frames = receive(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            self._on_message(frames)
+            try:
+                self._on_message(frames)
+            except BaseException:
+                self.poke()  # the loop reports the exception; messages behind this one must not wait for another
+                raise
         self.poke()
 
     def close(self) -> None:

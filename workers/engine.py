@@ -51,7 +51,7 @@ class Outbox:
             self.arena_path = batch.arena
             try:
                 self.arena = ArenaReader(batch.arena)
-            except OSError:
+            except (OSError, ValueError):
                 self.arena = None
         try:
             if self.arena is not None:

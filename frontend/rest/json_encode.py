@@ -6,7 +6,7 @@ array of numbers can hold that word: so its presence tells, at once, that the to
 have to be put in. Strings that are no UTF-8 get U+FFFD for what is not, so that the JSON is valid; an output named
 `..._bytes` is sent as base64 and stays as it is.
 
-Measured: 3 floats 0.8 us; 8x4096 floats 0.8 ms.
+Measured on one core: 3 floats 1.0 us; 8x4096 floats 0.74 ms.
 """
 
 from __future__ import annotations

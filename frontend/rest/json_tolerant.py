@@ -66,33 +66,28 @@ def _table(steps: dict[str, _Step]) -> bytes:
     return bytes(table)
 
 
-_STEPS = tuple(
-    _table(steps)
-    for steps in (
-        _VALUE,
-        {'"': _Step.NAME, "}": _Step.CLOSE},
-        {":": _Step.MOVE},
-        _VALUE,
-        {",": _Step.MOVE, "}": _Step.CLOSE},
-        {'"': _Step.NAME},
-        _VALUE | {"]": _Step.CLOSE},
-        {",": _Step.MOVE, "]": _Step.CLOSE},
-        _VALUE,
-    )
+# In the order of the states.
+_STEPS = (
+    _table(_VALUE),
+    _table({'"': _Step.NAME, "}": _Step.CLOSE}),
+    _table({":": _Step.MOVE}),
+    _table(_VALUE),
+    _table({",": _Step.MOVE, "}": _Step.CLOSE}),
+    _table({'"': _Step.NAME}),
+    _table(_VALUE | {"]": _Step.CLOSE}),
+    _table({",": _Step.MOVE, "]": _Step.CLOSE}),
+    _table(_VALUE),
 )
-# Plain names for the loop that runs once a token: an attribute of a class costs more than the rest of a turn.
-_SKIP, _SCALAR, _OPEN_ARRAY, _CLOSE, _NAME, _MOVE = (
-    int(step) for step in (_Step.SKIP, _Step.SCALAR, _Step.OPEN_ARRAY, _Step.CLOSE, _Step.NAME, _Step.MOVE)
-)
-_FAIL = int(_Step.FAIL)
-_KEY, _MEMBER, _ELEMENT = _State.KEY, _State.MEMBER, _State.ELEMENT
-_ARRAY_START, _OBJECT_START = _State.ARRAY_START, _State.OBJECT_START
 # Where a comma or colon leads.
 _MOVES = {
     _State.KEY: _State.COLON,
     _State.MEMBER: _State.MEMBER_COMMA,
     _State.ELEMENT: _State.ELEMENT_COMMA,
 }
+# Plain names for the loop that runs once a token: attributes of a class and comparing enums would show there.
+_FAIL, _SKIP, _SCALAR, _OPEN_ARRAY, _OPEN_OBJECT, _CLOSE, _NAME, _MOVE = map(int, _Step)
+_KEY, _MEMBER, _ELEMENT = _State.KEY, _State.MEMBER, _State.ELEMENT
+_ARRAY_START, _OBJECT_START = _State.ARRAY_START, _State.OBJECT_START
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")

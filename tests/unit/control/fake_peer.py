@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from protos.channel import ENV_BIND, ENV_CONTROL, ENV_NAME, Channel, new_incarnation
+from protos.channel import ENV_BIND, ENV_CONTROL, ENV_NAME, Channel, Curve, new_incarnation
 from protos.messages import (
     PROTOCOL_VERSION,
     Catalog,
@@ -48,7 +48,7 @@ class FakePeer:
         self.mode = mode.read_text().strip() if mode.exists() else "normal"
         self.role = self.name.split("-")[0]
         incarnation = new_incarnation()
-        self.channel = Channel()
+        self.channel = Channel(Curve.from_env(os.environ))
         self.socket = self.channel.connect_dealer(
             os.environ[ENV_CONTROL], identity=f"{self.name}/{incarnation}".encode()
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from protos.public import ModelServerConfig
 
@@ -388,3 +390,36 @@ def test_two_deaths_while_loading_a_version_fail_the_start_instead_of_going_on_f
         os.kill(control.pids("worker-0")[-1], signal.SIGKILL)
     assert control.exit_code() == 255
     assert "INTERNAL: Loading servable {name: m version: 1} ended the worker 2 times" in control.stdout()
+
+
+def test_workers_from_elsewhere_register_over_tcp_and_may_come_and_go(control: Running) -> None:
+    control.version(1)
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    keys = {"TENSORMUX_CURVE_PUBLIC_KEY": public, "TENSORMUX_CURVE_SECRET_KEY": secret}
+    control.start("--external_workers=1", "--control_endpoint=tcp://127.0.0.1:*", TEST_SILENCE="1", **keys)
+    endpoint = until(lambda: re.search(r"register at (tcp://\S+)", control.stderr()), "an endpoint")[1]
+    env = {
+        **os.environ,
+        **keys,
+        "PYTHONPATH": str(ROOT),
+        "TEST_DIR": str(control.folder),
+        "TENSORMUX_CONTROL": endpoint,
+        "TENSORMUX_NAME": "worker-elsewhere",
+        "TENSORMUX_BIND": "tcp://127.0.0.1:1",
+    }
+    for life in (1, 2):
+        argv = [sys.executable, str(Path(__file__).with_name("fake_peer.py"))]
+        with subprocess.Popen(argv, env=env, cwd=control.folder) as worker:
+            try:
+                until(
+                    lambda life=life: control.states() == {1: 30} and len(control.pids("worker-elsewhere")) == life,
+                    "up",
+                )
+                control.ready()
+            finally:
+                worker.kill()
+        until(lambda: not control.catalog()["workers"], "dropped")
+    assert control.states() == {1: 10}
+    assert "worker-elsewhere (pid" in control.stderr()
+    control.signal(signal.SIGTERM)
+    assert control.exit_code() == 0

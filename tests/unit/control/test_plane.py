@@ -20,6 +20,7 @@ from protos.messages import (
     Desired,
     FrontendConfig,
     FrontendReport,
+    Heartbeat,
     Hello,
     ReloadReply,
     ReloadRequest,
@@ -116,10 +117,10 @@ class Rig:
         )
         return name.encode()
 
-    def report(self, state: State, version: int = 1, code: int = 0) -> None:
+    def report(self, state: State, version: int = 1, code: int = 0, *, full: bool = False) -> None:
         self.seq += 1
         servables = [ServableReport(name="m", version=version, state=state, code=code)]
-        self.say(b"worker-0", WorkerReport(seq=self.seq, full=False, epoch=0, servables=servables))
+        self.say(b"worker-0", WorkerReport(seq=self.seq, full=full, epoch=0, servables=servables))
 
     def disk(self, *versions: int) -> None:
         look = self.manager.look_for("m")
@@ -238,7 +239,28 @@ def test_a_worker_that_registers_again_gets_its_list_again(rig: Rig) -> None:
     serving(rig)
     rig.join("worker")
     rig.loop.advance(1.0)
+    assert rig.take(Desired) == []
+    rig.report(State.AVAILABLE, full=True)
+    rig.loop.advance(1.0)
     assert [item.version for item in rig.take(Desired)[0].servables] == [1]
+
+
+def test_a_control_that_was_restarted_takes_over_without_a_gap() -> None:
+    rig = Rig()
+    rig.plane.apply(config("m"))
+    # Both were at work under the control before this one.
+    rig.say(b"worker-0", Heartbeat(epoch=99))
+    rig.say(b"frontend-0", Heartbeat(epoch=99))
+    rig.join("worker")
+    rig.join("frontend")
+    rig.loop.advance(1.0)
+    assert [type(message).__name__ for message in rig.take()] == ["Resync", "Resync", "Welcome", "Welcome"]
+    rig.report(State.AVAILABLE, 7, full=True)
+    rig.loop.advance(1.0)
+    # The first catalog and the first list have the version that is being served.
+    catalog, desired = rig.take()
+    assert (catalog.serving, catalog.models[0].versions[0].state) == (True, State.AVAILABLE)
+    assert [item.version for item in desired.servables] == [7]
 
 
 def test_a_silent_worker_is_reported_and_dropped(rig: Rig) -> None:

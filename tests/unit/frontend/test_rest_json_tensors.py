@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from frontend.rest import json_tensors
+from frontend.rest import json_bulk, json_tensors
 from frontend.rest.json_bulk import read_bulk
 from frontend.rest.json_tensors import parse_predict
 from frontend.signature import Signature
@@ -429,6 +429,11 @@ def test_large_arrays_take_the_fast_way(form: str, shape: tuple[int, ...], row_f
     bulk = read_bulk(body)
     assert bulk is not None
     assert bulk.take_tensor(INT32) == expected
+    # Its parser is free again.
+    assert json_bulk._spare_parsers
+    again = read_bulk(body)
+    assert again is not None and again.take_tensor(dtypes.DT_BOOL) is None
+    assert json_bulk._spare_parsers
     assert parse_predict(body).tensors(signature(x=INT32)) == (row_format, [expected])
     assert read_bulk(body.replace(b"7]", b"7, 7]", 1)) is None
 

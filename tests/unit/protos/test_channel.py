@@ -26,17 +26,33 @@ def new_curve() -> Curve:
     return Curve(*zmq.curve_keypair())
 
 
+class Ends:
+    """Each socket from a channel of its own, as if in another process."""
+
+    def __init__(self) -> None:
+        self.channels: list[Channel] = []
+        self.sockets: list[zmq.Socket[bytes]] = []
+
+    def channel(self, curve: Curve | None = None) -> Channel:
+        self.channels.append(Channel(curve))
+        return self.channels[-1]
+
+    def router(self, endpoint: str, curve: Curve | None = None) -> tuple[zmq.Socket[bytes], str]:
+        sock, bound = self.channel(curve).bind_router(endpoint)
+        self.sockets.append(sock)
+        return sock, bound
+
+    def dealer(self, endpoint: str, identity: bytes = b"me", curve: Curve | None = None) -> zmq.Socket[bytes]:
+        self.sockets.append(self.channel(curve).connect_dealer(endpoint, identity=identity))
+        return self.sockets[-1]
+
+
 @pytest.fixture
-def channels() -> Iterator[list[Channel]]:
-    made: list[Channel] = []
+def ends() -> Iterator[Ends]:
+    made = Ends()
     yield made
-    for channel in reversed(made):
+    for channel in reversed(made.channels):
         channel.close()
-
-
-def open_channel(channels: list[Channel], curve: Curve | None = None) -> Channel:
-    channels.append(Channel(curve))
-    return channels[-1]
 
 
 def receive(sock: zmq.Socket[bytes], seconds: float = 5.0) -> list[bytes]:
@@ -45,12 +61,12 @@ def receive(sock: zmq.Socket[bytes], seconds: float = 5.0) -> list[bytes]:
 
 
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])
-def test_messages_go_both_ways(channels: list[Channel], tmp_path: Path, transport: str) -> None:
+def test_messages_go_both_ways(ends: Ends, tmp_path: Path, transport: str) -> None:
     curve = new_curve() if transport == "tcp" else None
     wanted = "tcp://127.0.0.1:*" if curve else f"ipc://{tmp_path}/peer"
-    router, endpoint = open_channel(channels, curve).bind_router(wanted)
+    router, endpoint = ends.router(wanted, curve)
     assert endpoint.startswith(f"{transport}://") and not endpoint.endswith("*")
-    dealer = open_channel(channels, curve).connect_dealer(endpoint, identity=b"me")
+    dealer = ends.dealer(endpoint, curve=curve)
     large = bytes(range(256)) * 4096
     dealer.send_multipart([b"header", large, b""])
     assert receive(router) == [b"me", b"header", large, b""]
@@ -58,35 +74,35 @@ def test_messages_go_both_ways(channels: list[Channel], tmp_path: Path, transpor
     assert receive(dealer) == [b"answer", large]
 
 
-def test_a_send_to_an_unknown_peer_says_so(channels: list[Channel], tmp_path: Path) -> None:
-    router, _ = open_channel(channels).bind_router(f"ipc://{tmp_path}/peer")
+def test_a_send_to_an_unknown_peer_says_so(ends: Ends, tmp_path: Path) -> None:
+    router, _ = ends.router(f"ipc://{tmp_path}/peer")
     with pytest.raises(zmq.ZMQError) as raised:
         router.send_multipart([b"nobody", b"x"], zmq.DONTWAIT)
     assert raised.value.errno == zmq.EHOSTUNREACH
 
 
-def test_a_new_connection_takes_over_the_identity(channels: list[Channel], tmp_path: Path) -> None:
-    router, endpoint = open_channel(channels).bind_router(f"ipc://{tmp_path}/peer")
-    first = open_channel(channels).connect_dealer(endpoint, identity=b"same")
+def test_a_new_connection_takes_over_the_identity(ends: Ends, tmp_path: Path) -> None:
+    router, endpoint = ends.router(f"ipc://{tmp_path}/peer")
+    first = ends.dealer(endpoint, b"same")
     first.send(b"1")
     assert receive(router) == [b"same", b"1"]
-    second = open_channel(channels).connect_dealer(endpoint, identity=b"same")
+    second = ends.dealer(endpoint, b"same")
     second.send(b"2")
     assert receive(router) == [b"same", b"2"]
     router.send_multipart([b"same", b"for the second"])
     assert receive(second) == [b"for the second"]
 
 
-def test_a_full_queue_raises_instead_of_waiting(channels: list[Channel], tmp_path: Path) -> None:
-    dealer = open_channel(channels).connect_dealer(f"ipc://{tmp_path}/nobody", identity=b"me")
+def test_a_full_queue_raises_instead_of_waiting(ends: Ends, tmp_path: Path) -> None:
+    dealer = ends.dealer(f"ipc://{tmp_path}/nobody")
     with pytest.raises(zmq.Again):
         for _ in range(1_000_000):
             dealer.send(b"x", zmq.DONTWAIT)
 
 
 @pytest.mark.parametrize("kind", ["bind", "connect"])
-def test_tcp_needs_keys(channels: list[Channel], kind: str) -> None:
-    channel = open_channel(channels)
+def test_tcp_needs_keys(ends: Ends, kind: str) -> None:
+    channel = ends.channel()
     with pytest.raises(ValueError, match=ENV_CURVE_PUBLIC):
         if kind == "bind":
             channel.bind_router("tcp://127.0.0.1:*")
@@ -95,10 +111,10 @@ def test_tcp_needs_keys(channels: list[Channel], kind: str) -> None:
 
 
 @pytest.mark.parametrize("stranger", ["no key", "another pair", "our public key, another secret"])
-def test_strangers_get_nowhere(channels: list[Channel], stranger: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_strangers_get_nowhere(ends: Ends, stranger: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="zmq.auth")
     ours = new_curve()
-    router, endpoint = open_channel(channels, ours).bind_router("tcp://127.0.0.1:*")
+    router, endpoint = ends.router("tcp://127.0.0.1:*", ours)
     context = zmq.Context()
     try:
         sock = context.socket(zmq.DEALER)
@@ -119,7 +135,7 @@ def test_strangers_get_nowhere(channels: list[Channel], stranger: str, caplog: p
             assert monitor.poll(5000), "the stranger was not turned away"
             event = int.from_bytes(monitor.recv_multipart()[0][:2], "little")
             assert event != zmq.EVENT_HANDSHAKE_SUCCEEDED
-        friend = open_channel(channels, ours).connect_dealer(endpoint, identity=b"friend")
+        friend = ends.dealer(endpoint, b"friend", ours)
         friend.send(b"hello")
         assert receive(router) == [b"friend", b"hello"]
         assert not router.poll(0)
@@ -151,10 +167,10 @@ def test_incarnations_differ() -> None:
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_a_burst_is_read_without_a_stall(channels: list[Channel], tmp_path: Path, loop: str) -> None:
+def test_a_burst_is_read_without_a_stall(ends: Ends, tmp_path: Path, loop: str) -> None:
     """Thousands of messages that were there before and come in while reading, with sends on the same socket."""
-    router, endpoint = open_channel(channels).bind_router(f"ipc://{tmp_path}/peer")
-    dealer = open_channel(channels).connect_dealer(endpoint, identity=b"me")
+    router, endpoint = ends.router(f"ipc://{tmp_path}/peer")
+    dealer = ends.dealer(endpoint)
     count = 5_000
 
     async def main() -> None:
@@ -186,9 +202,9 @@ def test_a_burst_is_read_without_a_stall(channels: list[Channel], tmp_path: Path
     loops.run(main(), loop=loop)
 
 
-def test_a_burst_lets_others_have_their_turn(channels: list[Channel], tmp_path: Path) -> None:
-    router, endpoint = open_channel(channels).bind_router(f"ipc://{tmp_path}/peer")
-    dealer = open_channel(channels).connect_dealer(endpoint, identity=b"me")
+def test_a_burst_lets_others_have_their_turn(ends: Ends, tmp_path: Path) -> None:
+    router, endpoint = ends.router(f"ipc://{tmp_path}/peer")
+    dealer = ends.dealer(endpoint)
     for _ in range(1_000):
         dealer.send(b"x")
     while router.poll(100) == 0:
@@ -207,9 +223,9 @@ def test_a_burst_lets_others_have_their_turn(channels: list[Channel], tmp_path: 
     loops.run(main())
 
 
-def test_a_message_that_raises_does_not_hold_up_the_next(channels: list[Channel], tmp_path: Path) -> None:
-    router, endpoint = open_channel(channels).bind_router(f"ipc://{tmp_path}/peer")
-    dealer = open_channel(channels).connect_dealer(endpoint, identity=b"me")
+def test_a_message_that_raises_does_not_hold_up_the_next(ends: Ends, tmp_path: Path) -> None:
+    router, endpoint = ends.router(f"ipc://{tmp_path}/peer")
+    dealer = ends.dealer(endpoint)
 
     async def main() -> list[object]:
         running = asyncio.get_running_loop()
@@ -232,9 +248,9 @@ def test_a_message_that_raises_does_not_hold_up_the_next(channels: list[Channel]
     assert len(loops.run(main())) == 100
 
 
-def test_a_closed_reader_reads_no_more(channels: list[Channel], tmp_path: Path) -> None:
-    router, endpoint = open_channel(channels).bind_router(f"ipc://{tmp_path}/peer")
-    dealer = open_channel(channels).connect_dealer(endpoint, identity=b"me")
+def test_a_closed_reader_reads_no_more(ends: Ends, tmp_path: Path) -> None:
+    router, endpoint = ends.router(f"ipc://{tmp_path}/peer")
+    dealer = ends.dealer(endpoint)
 
     async def main() -> None:
         read: list[bytes] = []

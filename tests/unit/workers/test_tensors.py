@@ -7,7 +7,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,7 +78,7 @@ def test_large_data_is_a_frame() -> None:
     array = np.arange(count, dtype=np.float32).reshape(2, -1)
     tensor = from_array(array, frames)
     assert tensor == Tensor(DT_FLOAT, array.shape, 1)
-    again = to_array(tensor, [zmq.Frame(), zmq.Frame(bytes(frames[1]))])
+    again = to_array(tensor, [b"", memoryview(bytes(frames[1]))])
     assert np.array_equal(again, array)
     smaller = from_array(array.ravel()[:-1], frames)
     assert isinstance(smaller.data, bytes)
@@ -111,7 +110,7 @@ def test_large_strided_data_of_every_type_is_a_row_major_frame(number: int) -> N
         Tensor(DT_FLOAT, (-1, -1), b"\x00" * 4),
         Tensor(DT_FLOAT, (1,), [b"\x00" * 4]),
         Tensor(DT_FLOAT, (1,), 1),
-        Tensor(DT_FLOAT, (1,), -1),
+        Tensor(DT_FLOAT, (1,), -2),
         Tensor(DT_FLOAT, (1,), 1 << 63),
         Tensor(DT_STRING, (2,), [b"a"]),
         Tensor(DT_STRING, (1,), b"a"),
@@ -124,7 +123,7 @@ def test_large_strided_data_of_every_type_is_a_row_major_frame(number: int) -> N
 )
 def test_malformed_tensors_are_errors_not_crashes(tensor: Tensor) -> None:
     with pytest.raises(ServingError, match="malformed tensor from a front end") as caught:
-        to_array(tensor, [zmq.Frame(b"\x00" * 4)])
+        to_array(tensor, [b"\x00" * 4])
     assert caught.value.code == Code.INTERNAL
 
 
@@ -139,7 +138,7 @@ def test_malformed_tensors_are_errors_not_crashes(tensor: Tensor) -> None:
 )
 def test_any_tensor_of_a_peer_is_an_array_of_its_shape_or_an_error(tensor: Tensor) -> None:
     try:
-        array = to_array(tensor, [zmq.Frame(b"\x00" * 16)])
+        array = to_array(tensor, [b"\x00" * 16])
     except ServingError as error:
         assert error.code == Code.INTERNAL
     else:
