@@ -139,9 +139,7 @@ class App:
             start_timeout_seconds=options.start_timeout_seconds,
         )
         self._threads = ThreadPool(self._loop)
-        self._watcher = Watcher(
-            self._loop, self._threads, manager, period_seconds=period, on_change=self._plane.changed
-        )
+        self._watcher = Watcher(self._loop, self._threads, manager, period_seconds=period, on_change=self._plane.looked)
         stack.callback(self._watcher.close)
 
     def _bind_unix(self, stack: contextlib.ExitStack, path: str) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import site
@@ -19,13 +20,18 @@ from protos.channel import ENV_BIND, ENV_CONTROL, ENV_NAME
 ENV_DEVICE = "TENSORMUX_DEVICE"
 ENV_GRPC_UNIX_FD = "TENSORMUX_GRPC_UNIX_FD"
 
-# Longest path of a unix socket on Linux, without its end; names of sockets in the run directory are shorter than 40.
+# Longest path of a unix socket on Linux, without its end; names of sockets in the run directory are shorter than 32.
 _SUN_PATH = 107
-_LONGEST_NAME = 40
+_LONGEST_NAME = 32
+_PREFIX = "tensormux-"
+_LOCK = "control.lock"
 
 
 class RunDirectory:
-    """A directory for the sockets between processes, which only this user can enter; removed at the end."""
+    """A directory for the sockets between processes, which only this user can enter; removed at the end.
+
+    What a control process that was killed has left behind goes when the next one starts: a live one holds a lock.
+    """
 
     def __init__(self) -> None:
         """Make it.
@@ -36,7 +42,12 @@ class RunDirectory:
         base = tempfile.gettempdir()
         if len(os.fsencode(base)) > _SUN_PATH - _LONGEST_NAME - len("/tensormux-12345678/"):
             base = "/tmp"
-        self.path = tempfile.mkdtemp(prefix="tensormux-", dir=base)
+        for left in Path(base).glob(f"{_PREFIX}*/{_LOCK}"):
+            _remove_if_left(left)
+        self.path = tempfile.mkdtemp(prefix=_PREFIX, dir=base)
+        # Not inherited by children, so it is released when this process ends, however it ends.
+        self._lock = os.open(f"{self.path}/{_LOCK}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def ipc(self, name: str) -> str:
         """The ZeroMQ endpoint for a socket file `name` in it."""
@@ -45,6 +56,24 @@ class RunDirectory:
     def remove(self) -> None:
         """Remove it with all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _remove_if_left(lock: Path) -> None:
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        # Somebody else's.
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(lock.parent, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(fd)
 
 
 def bind_unix(path: str) -> socket.socket:

@@ -225,6 +225,11 @@ class Manager:
 
     # --- decisions ---
 
+    @property
+    def dirty(self) -> bool:
+        """A `refresh` would find something to decide."""
+        return bool(self._dirty)
+
     def refresh(self) -> None:
         """Decide anew, and sum up, for what has changed."""
         dirty, self._dirty = self._dirty, set()

@@ -126,7 +126,7 @@ class Options:
     grpc_max_threads: int = _built(
         "int32", 4 * _CPUS, "accepted, without effect: connections are served by event loops"
     )
-    enable_model_warmup: bool = _built("bool", True, "run a version before it becomes available")
+    enable_model_warmup: bool = _later("bool", True, "replay a version's warm-up records before it is available")
     num_request_iterations_for_warmup: int = _later("int32", 0, "times that each warm-up record is run")
     version: bool = _built("bool", False, "print versions and exit")
     monitoring_config_file: str = _later("string", "", "text MonitoringConfig")

@@ -102,7 +102,8 @@ class Plane:
     def tick(self) -> None:
         """Notice the silent, and what is due by the clock; to be called about twice a second."""
         self.peers.check(self._loop.time())
-        self._check()
+        if not self.manager.dirty:
+            self._check()
 
     # --- configuration ---
 
@@ -184,6 +185,11 @@ class Plane:
                 self._host.fatal(error)
 
     # --- decisions ---
+
+    def looked(self) -> None:
+        """A model was looked at on disk, which most of the time shows nothing new."""
+        if self.manager.dirty or self._reloads or not self.serving:
+            self.changed()
 
     def changed(self) -> None:
         """Flush soon."""

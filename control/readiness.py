@@ -51,13 +51,12 @@ def outcome(manager: Manager, name: str) -> Outcome:
         )
     if any(entry.state == State.AVAILABLE for entry in entries):
         return Outcome(Progress.READY)
-    aspired = [entry for entry in entries if entry.version in watch.versions]
-    ended = [entry for entry in aspired if entry.state == State.END]
-    if aspired and len(ended) == len(aspired):
+    ended = [entry for entry in entries if entry.version in watch.versions and entry.state == State.END]
+    if ended and len(ended) == len(watch.versions):
         worst = ended[0]
         error = ServingError(worst.code, worst.message)
         return Outcome(Progress.FAILED, f"{{{{name: {name} version: {worst.version}}} due to error: {error}}}")
-    if aspired:
+    if watch.versions:
         return Outcome(Progress.LOADING)
     if watch.error is None and not watch.observed:
         return Outcome(Progress.UNKNOWN)
@@ -154,6 +153,9 @@ class Reloads(Generic[_Asker]):
                 error = unavailable("model(s)", bad) if bad else None
             self.answer(waiting.asker, waiting.request_id, error)
         self._waiting = undecided
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
 
     def forget(self, asker: _Asker) -> None:
         """Whoever asked is gone."""

@@ -206,7 +206,6 @@ def _worker(options: Options, batching: BatchingConfig | None, session_config: b
         num_load_threads=min(load_threads, _MAX_THREADS),
         max_num_load_retries=max(0, options.max_num_load_retries),
         load_retry_interval_micros=max(0, options.load_retry_interval_micros),
-        enable_model_warmup=options.enable_model_warmup,
     )
 
 

@@ -15,8 +15,6 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 NO_ERROR = int(ngh2.ErrorCode.NO_ERROR)
 CANCEL = int(ngh2.ErrorCode.CANCEL)
-PROTOCOL_ERROR = int(ngh2.ErrorCode.PROTOCOL_ERROR)
-ENHANCE_YOUR_CALM = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 
 # Window of a stream, and of the connection: enough that a large upload on loopback is not held up by round trips.
 _STREAM_WINDOW = 4 << 20
@@ -41,7 +39,10 @@ class Handler(Protocol):
         """A piece of a body."""
 
     def on_closed(self, stream_id: int) -> None:
-        """The stream is over: answered completely, or reset by either side."""
+        """The stream is over: answered completely, or reset by either side.
+
+        What ended by our own writing is told with the next bytes from the peer.
+        """
 
 
 class Http2:
@@ -151,4 +152,7 @@ class Http2:
     @property
     def is_over(self) -> bool:
         """Nothing more will be read or written."""
-        return not self._connection.want_read and not self._connection.want_write
+        try:
+            return not self._connection.want_read and not self._connection.want_write
+        except ngh2.NGH2Error:  # broken for good
+            return True

@@ -135,7 +135,6 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
         num_run_threads: executor threads for expensive requests when not batching; 0 means one a CPU.
         num_load_threads: how many versions may load at once.
         max_num_load_retries, load_retry_interval_micros: as the flags of the same names.
-        enable_model_warmup: run signatures once before AVAILABLE, so that run modes are measured.
         max_outstanding_requests: requests a worker holds before it refuses with UNAVAILABLE.
         heartbeat_seconds: how often a peer says that it lives.
     """
@@ -147,7 +146,6 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     num_load_threads: int = 1
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
-    enable_model_warmup: bool = True
     max_outstanding_requests: int = 16_384
     heartbeat_seconds: float = 1.0
 

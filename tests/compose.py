@@ -28,6 +28,8 @@ from tests.dockerfile import REPOSITORY, Dockerfile
 
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:?[-?])(?P<text>[^}]*))?\}|(?P<bare>\w+))")
 _UNITS = {"s": 1.0, "m": 60.0}
+# Between two runs of a health check.
+_INTERVAL_SECONDS = 0.2
 
 
 def interpolate(text: str, env: Mapping[str, str]) -> str:
@@ -195,6 +197,7 @@ class Stack:
                 return
             assert self.running[name].poll() is None, f"{name} has ended\n{self.log(name)}"
             assert time.monotonic() < deadline, f"{name} is not healthy\n{self.log(name)}"
+            time.sleep(_INTERVAL_SECONDS)
 
     def stop(self, name: str) -> float:
         """SIGTERM, as the engine stops a container; returns the seconds that it took to end with status 0."""

@@ -7,15 +7,18 @@ read from either; one that does not finish a request in time is cut off; one tha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from time import monotonic_ns
 from typing import cast
 
 from frontend.connections import Connections
 from frontend.grpc import wire
-from frontend.http2 import CANCEL, ENHANCE_YOUR_CALM, ConnectionBroken, Headers, Http2
+from frontend.http2 import NO_ERROR, ConnectionBroken, Headers, Http2
 from protos.errors import Code, ServingError
 from protos.messages import FrontendConfig
+
+log = logging.getLogger("tensormux.frontend")
 
 # Bytes queued on a transport above which its connection counts as slow.
 _WRITE_HIGH_WATER = 4 << 20
@@ -101,6 +104,7 @@ class GrpcConnection(asyncio.Protocol):
         self._last_active = loop.time()
         self._draining = False
         self._closed = False
+        self._closed_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
@@ -154,16 +158,16 @@ class GrpcConnection(asyncio.Protocol):
     def check_time(self, now: float) -> None:
         """Close the connection if its client keeps us waiting."""
         limit = self._config.request_timeout_seconds
+        if self._closed:  # by us, and the client does not take what was left to send
+            if now - self._closed_at > limit:
+                self.abort()
+            return
         if self._paused and now - self._paused_at > limit:
             self.abort()
             return
         for stream in list(self._streams.values()):
             if stream.started and now - stream.started > limit:
-                self._streams.pop(stream.id)
-                self._abandon(stream)
-                stream.fail(ServingError(Code.DEADLINE_EXCEEDED, "the request was not sent in time"))
-                self._http2.reset(stream.id, CANCEL)
-                self._schedule_flush()
+                self._cut_off(stream, ServingError(Code.DEADLINE_EXCEEDED, "the request was not sent in time"))
         idle = self._config.idle_timeout_seconds
         if idle > 0 and not self._streams and now - self._last_active > idle:
             self.drain()
@@ -184,13 +188,13 @@ class GrpcConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        if not self._closed:
-            self._closed = True
-            self._transport.abort()
+        self._closed = True
+        self._transport.abort()
 
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._closed_at = self._loop.time()
             self._transport.close()
 
     # --- writing -------------------------------------------------------------------------------------------------------
@@ -213,6 +217,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def respond(self, stream_id: int, body: bytes) -> None:
         """Send an OK answer; `body` is a framed message."""
+        self._answered(stream_id)
         if not self._closed:
             self._http2.respond(stream_id, _OK_HEADERS, body, _OK_TRAILERS)
             if not self._flush_scheduled:
@@ -220,7 +225,13 @@ class GrpcConnection(asyncio.Protocol):
 
     def respond_error(self, stream_id: int, error: ServingError) -> None:
         """Send an error answer, which has headers only."""
+        self._answered(stream_id)
         self._respond_headers(stream_id, _OK_HEADERS + wire.status_trailers(error) + (wire.ACCEPT_ENCODING,))
+
+    def _answered(self, stream_id: int) -> None:
+        """Only streams that wait for an answer are kept; HTTP/2 tells late of the end of the others."""
+        self._streams.pop(stream_id, None)
+        self._last_active = self._loop.time()
 
     def _respond_headers(self, stream_id: int, headers: Headers) -> None:
         if not self._closed:
@@ -291,10 +302,19 @@ class GrpcConnection(asyncio.Protocol):
         elif not self._connections.has_room(0):
             error = ServingError(Code.RESOURCE_EXHAUSTED, "the server holds too many request bytes already")
         if error is not None:
+            self._cut_off(stream, error)
+
+    def _cut_off(self, stream: Stream, error: ServingError) -> None:
+        """Answer a request that has not arrived completely, and ask for no more of it.
+
+        NO_ERROR is what RFC 9113 wants here; with any other code clients report the reset instead of the answer.
+        """
+        if stream.chunks is not None:
             self._forget_body(stream)
-            stream.fail(error)
-            self._flush()
-            self._http2.reset(stream.id, ENHANCE_YOUR_CALM)
+        stream.fail(error)
+        self._flush()
+        self._http2.reset(stream.id, NO_ERROR)
+        self._schedule_flush()
 
     def _forget_body(self, stream: Stream) -> None:
         self._connections.buffered_bytes -= stream.size
@@ -327,3 +347,6 @@ class GrpcConnection(asyncio.Protocol):
             method(stream, wire.unframe(body, stream.encoding, self._config.max_message_bytes))
         except ServingError as error:
             stream.fail(error)
+        except Exception:  # one call's trouble is not the connection's
+            log.exception("%s failed", stream.path)
+            stream.fail(ServingError(Code.INTERNAL, "internal error"))

@@ -1,4 +1,4 @@
-"""docker-compose.yml, profile `cpu`, with nothing configured: serves a sample model, outlives its worker, stops in order.
+"""docker-compose.yml, profile `cpu`, not configured: serves a sample model, outlives its worker, stops in order.
 
 The services run as plain processes with the commands and environments of the file; `tests.compose` says how.
 """
@@ -21,6 +21,7 @@ from tests.compose import Stack
 START_SECONDS = 150.0
 RECOVER_SECONDS = 90.0
 CALL_SECONDS = 5.0
+INTERVAL_SECONDS = 0.1
 FLOAT = 1
 
 
@@ -64,6 +65,7 @@ def eventually(call: Callable[[], list[float]], *, within: float) -> list[float]
         except (AssertionError, requests.RequestException, grpc.RpcError):
             if time.monotonic() > deadline:
                 raise
+            time.sleep(INTERVAL_SECONDS)
 
 
 def test_outlives_its_worker(stack: Stack):

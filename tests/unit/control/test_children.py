@@ -7,6 +7,7 @@ import socket
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,19 @@ from control.devices import Device
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return RunDirectory()
+def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files with a path short enough for sockets, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="tmx") as short:
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        yield Path(short)
+
+
+@pytest.fixture
+def run(base: Path) -> Iterator[RunDirectory]:
+    made = RunDirectory()
+    assert Path(made.path).parent == base
+    yield made
+    made.remove()
 
 
 def test_the_run_directory_is_private_and_goes_with_its_contents(run: RunDirectory) -> None:
@@ -28,6 +39,22 @@ def test_the_run_directory_is_private_and_goes_with_its_contents(run: RunDirecto
     run.remove()
     assert not os.path.exists(run.path)
     run.remove()
+
+
+def test_only_what_a_killed_control_has_left_is_removed(run: RunDirectory, base: Path) -> None:
+    left, strange = base / "tensormux-left", base / "tensormux-strange"
+    for folder in (left, strange):
+        folder.mkdir()
+        (folder / "control.sock").touch()
+    (left / "control.lock").touch()
+    other = RunDirectory()
+    assert {path.name for path in base.iterdir()} == {
+        os.path.basename(run.path),
+        os.path.basename(other.path),
+        "tensormux-strange",
+    }
+    run.remove()
+    other.remove()
 
 
 def test_a_long_temporary_directory_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,12 +122,13 @@ class Rig:
         servables = [ServableReport(name="m", version=version, state=state, code=code)]
         self.say(b"worker-0", WorkerReport(seq=self.seq, full=full, epoch=0, servables=servables))
 
-    def disk(self, *versions: int) -> None:
+    def disk(self, *versions: int, flush: bool = True) -> None:
         look = self.manager.look_for("m")
         assert look is not None
         found = tuple(Version(v, f"/models/m/{v}") for v in versions)
         self.manager.saw("m", Sight(settings=look.settings, discovery=Discovery(found), gone=frozenset(), stamps={}))
-        self.plane.changed()
+        if flush:
+            self.plane.changed()
 
     def take(self, kind: type | None = None) -> list[Any]:
         """What was sent since the last call."""
@@ -197,6 +198,18 @@ def test_nothing_is_sent_when_nothing_has_changed(rig: Rig) -> None:
     rig.loop.advance(1.0)
     rig.plane.tick()
     assert rig.take() == []
+
+
+def test_a_look_that_shows_nothing_new_costs_nothing(rig: Rig) -> None:
+    serving(rig)
+    rig.loop.calls.clear()
+    rig.disk(1, flush=False)
+    rig.plane.looked()
+    assert rig.loop.calls == []
+    rig.disk(2, flush=False)
+    rig.plane.looked()
+    rig.loop.advance(1.0)
+    assert [item.version for item in rig.take(Desired)[0].servables] == [2, 1]
 
 
 def test_serving_turns_true_once_a_version_is_available(rig: Rig) -> None:

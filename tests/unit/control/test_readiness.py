@@ -65,6 +65,15 @@ def test_the_progress_of_a_model(manager: Manager) -> None:
     assert progress(manager) is Progress.READY
 
 
+def test_versions_that_were_just_seen_are_not_missing(manager: Manager) -> None:
+    look = manager.look_for("m")
+    assert look is not None
+    found = (Version(1, "/models/m/1"),)
+    manager.saw("m", Sight(settings=look.settings, discovery=Discovery(found), gone=frozenset(), stamps={}))
+    # No refresh in between.
+    assert progress(manager) is Progress.LOADING
+
+
 def test_an_unreadable_base_path_counts_as_missing(manager: Manager) -> None:
     manager.look_failed("m", UNREADABLE)
     assert outcome(manager, "m").text == ("{{name: m} due to error: INVALID_ARGUMENT: Could not find base path}")

@@ -152,7 +152,6 @@ def test_what_front_ends_are_told(flag: str, field: str, value: Any) -> None:
         ("--max_num_load_retries=-1", "max_num_load_retries", 0),
         ("--load_retry_interval_micros=-1", "load_retry_interval_micros", 0),
         ("--load_retry_interval_micros=77", "load_retry_interval_micros", 77),
-        ("--enable_model_warmup=false", "enable_model_warmup", False),
     ],
 )
 def test_what_workers_are_told(flag: str, field: str, value: Any) -> None:
