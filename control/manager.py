@@ -39,6 +39,8 @@ class _Slot:
 
     name: str
     chosen: dict[str, frozenset[int]] = field(default_factory=dict)
+    # What it was told to unload and has not yet reported as going: not to be counted on, nor called back.
+    dropped: dict[str, frozenset[int]] = field(default_factory=dict)
     # Failures that the worker has to forget before the next try: the epoch of the list without them, once it was sent.
     retrying: dict[Key, int | None] = field(default_factory=dict)
 
@@ -235,8 +237,12 @@ class Manager:
         dirty, self._dirty = self._dirty, set()
         for worker_id, slot in self._slots.items():
             for name in dirty:
-                slot.chosen[name] = self._choose(slot, name, self._board.stages(worker_id, name))
-                self._board.leave(worker_id, name, slot.chosen[name])
+                stages = self._board.stages(worker_id, name)
+                before = slot.chosen.get(name, frozenset())
+                chosen = slot.chosen[name] = self._choose(slot, name, dict(stages))
+                dropped = (slot.dropped.get(name, frozenset()) | before) - chosen
+                slot.dropped[name] = frozenset(v for v in dropped if stages.get(v) in (Stage.LOADING, Stage.READY))
+                self._board.leave(worker_id, name, chosen)
         for name in dirty:
             self._sum(name)
 
@@ -247,6 +253,7 @@ class Manager:
         if not watch.observed:
             # Control may be younger than the worker: nothing is unloaded before the disk was looked at.
             return frozenset(v for v, stage in stages.items() if stage in (Stage.LOADING, Stage.READY))
+        dropped = slot.dropped.get(name)
         held = {version for model, version in slot.retrying if model == name}
         suspects = sorted(key for (at, key), n in self._strikes.items() if at == slot.name and n < STRIKES)
         held |= {version for model, version in suspects[1:] if model == name}
@@ -257,7 +264,7 @@ class Manager:
         incomplete = {version.number for version in watch.versions.values() if not version.complete}
         if incomplete and (len(incomplete) < len(watch.versions) or self._has_any(name)):
             held |= incomplete
-        return next_desired(watch.versions, stages, held=held)
+        return next_desired(watch.versions, stages, held=held, previous=frozenset(stages) - dropped if dropped else None)
 
     def _has_any(self, name: str) -> bool:
         return any(Stage.READY in self._board.stages(worker, name).values() for worker in self._slots)

@@ -74,10 +74,10 @@ class Server:
         """Send a request; floats are float32."""
         self.sent += 1
         buffers: list[Any] = []
-        tensors = [from_array(np.asarray(value, np.float32) if _is_number(value) else value, buffers) for value in inputs]
-        self.engine.infer(
-            self.outbox, Infer(self.sent, "m", version, signature, timeout_us, tensors, outputs), buffers
-        )
+        tensors = [
+            from_array(np.asarray(value, np.float32) if _is_number(value) else value, buffers) for value in inputs
+        ]
+        self.engine.infer(self.outbox, Infer(self.sent, "m", version, signature, timeout_us, tensors, outputs), buffers)
         return self.sent
 
     def held(self, gate: Gate, *inputs: Any, **named: Any) -> int:

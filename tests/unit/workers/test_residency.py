@@ -319,9 +319,7 @@ def test_a_failed_version_is_tried_again_after_it_was_dropped(parts: Callable[..
     assert (report.code, report.message) == (0, "")
 
 
-def test_dropped_while_it_waits_for_a_retry(
-    parts: Callable[..., Any], loads: Loads, seen: Callable[..., Any]
-) -> None:
+def test_dropped_while_it_waits_for_a_retry(parts: Callable[..., Any], loads: Loads, seen: Callable[..., Any]) -> None:
     made = parts()
     reports = seen(made)
     made.residency.apply(want(1))
