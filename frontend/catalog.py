@@ -22,12 +22,19 @@ DEFAULT_SIGNATURE = "serving_default"
 
 # Resolved targets kept for one snapshot; beyond it they are resolved anew (clients choose signature names).
 _MAX_ROUTES = 4096
+# States that lead to AVAILABLE.
+_COMING = (State.START, State.LOADING)
 
 
 class Version:
-    """One version of a model; `links` are the workers on which it is AVAILABLE."""
+    """One version of a model.
 
-    __slots__ = ("model", "version", "state", "code", "message", "links", "signature_bytes", "_signatures")
+    Attributes:
+        links: the workers on which it is AVAILABLE.
+        lost: it was served, the last worker that had it has gone, and another is about to load it.
+    """
+
+    __slots__ = ("model", "version", "state", "code", "message", "links", "lost", "signature_bytes", "_signatures")
 
     def __init__(self, model: str, entry: messages.VersionEntry, links: list[Link]) -> None:
         self.model = model
@@ -36,6 +43,7 @@ class Version:
         self.code = entry.code
         self.message = entry.message
         self.links = links
+        self.lost = False
         self.signature_bytes = entry.signatures
         self._signatures: dict[str, Signature] | None = None
 
@@ -105,19 +113,29 @@ class Model:
 
 
 class Catalog:
-    """One snapshot. The messages of the errors raised here are those of TensorFlow Serving."""
+    """One snapshot, and of the one `before` it what was lost since.
+
+    The messages of the errors raised here are those of TensorFlow Serving, which cannot lose a worker: only UNAVAILABLE
+    is ours.
+    """
 
     __slots__ = ("models", "_routes")
 
-    def __init__(self, models: Iterable[Model] = ()) -> None:
+    def __init__(self, models: Iterable[Model] = (), before: Catalog | None = None) -> None:
         self.models = {model.name: model for model in models}
         self._routes: dict[Target, Route] = {}
+        for name, model in before.models.items() if before is not None else ():
+            now = self.models[name].versions if name in self.models else {}
+            for number in model.versions.keys() & now.keys():
+                old, new = model.versions[number], now[number]
+                new.lost = (old.available or old.lost) and new.state in _COMING
 
     def resolve(self, target: Target) -> Version:
         """The version that a request is for.
 
         Raises:
-            ServingError: INVALID_ARGUMENT (no name, unknown label), NOT_FOUND.
+            ServingError: INVALID_ARGUMENT (no name, unknown label), NOT_FOUND, UNAVAILABLE (served until its worker
+                was lost, and soon again).
         """
         name, number, label, _ = target
         if not name:
@@ -130,11 +148,12 @@ class Catalog:
             number = labelled
         if number is None:
             if model is None or model.latest is None:
-                raise ServingError(Code.NOT_FOUND, f"Servable not found for request: Latest({name})")
+                lost = model is not None and any(version.lost for version in model.versions.values())
+                raise _not_served(f"Latest({name})", lost=lost)
             return model.latest
         version = model.versions.get(number) if model is not None else None
         if version is None or not version.available:
-            raise ServingError(Code.NOT_FOUND, f"Servable not found for request: Specific({name}, {number})")
+            raise _not_served(f"Specific({name}, {number})", lost=version is not None and version.lost)
         return version
 
     def route(self, target: Target) -> Route:
@@ -172,3 +191,11 @@ class Catalog:
         if model is None or not model.versions:
             raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
         return sorted(model.versions.values(), key=lambda v: v.version, reverse=True)
+
+
+def _not_served(request: str, *, lost: bool) -> ServingError:
+    if lost:
+        return ServingError(
+            Code.UNAVAILABLE, f"Servable not available for request: {request}: its worker was lost and starts again"
+        )
+    return ServingError(Code.NOT_FOUND, f"Servable not found for request: {request}")

@@ -33,6 +33,8 @@ JSON_TYPE = b"Content-Type: application/json\r\n"
 # Requests of one connection that wait for their answers before it is read no further.
 _MAX_PIPELINE = 64
 _WRITE_HIGH_WATER = 4 << 20
+# How long a refused client's bytes are thrown away: closing at once would reset the connection under our answer.
+_LINGER_S = 2.0
 
 
 class Exchange:
@@ -124,11 +126,14 @@ class HttpConnection(asyncio.Protocol):
         self._draining = False
         self._closing = False
         self._closed = False
+        self._refused = False
+        self._give_up_at = 0.0
         # Per request.
         self._exchange: Exchange | None = None
         self._in_head = True
         self._head_bytes = 0
         self._expect = b""
+        self._transfer_encoding = b""
         self._length = 0
         self._chunks: list[bytes] = []
         self._body_bytes = 0
@@ -160,27 +165,55 @@ class HttpConnection(asyncio.Protocol):
         """Bytes from the client."""
         if self._closing or self._closed:
             return
-        if self._in_head:
-            if self._exchange is not None:
-                self._head_bytes += len(data)
-                if self._head_bytes > self._config.max_header_bytes:
-                    self._refuse(431, "the request's head is too large")
-                    return
-            elif not self._started:
-                self._started = self._loop.time()
+        begun = self._exchange if self._in_head else None
+        head_bytes = self._head_bytes
+        self._feed(data)
+        if begun is not None and self._in_head and self._exchange is begun:
+            # All of it was head: count also what the parser has not told of yet.
+            self._head_bytes = head_bytes + len(data)
+            self._check_head()
+
+    def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400, "protocol upgrades are not supported")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             if not self._closing:
                 self._refuse(400, f"malformed HTTP request: {error}")
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read a request that offers to change the protocol again, without the offer (RFC 9110 lets us ignore it).
+
+        The parser stops behind the head of such a request; `rest` is what follows.
+        """
+        exchange = self._exchange
+        if exchange is None or self._closing:
+            return
+        if exchange.method == "CONNECT":
+            self._refuse(501, "CONNECT is not supported")
+            return
+        fields = {
+            b"Content-Encoding": exchange.content_encoding,
+            b"Origin": exchange.origin,
+            b"Expect": self._expect,
+            b"Transfer-Encoding": self._transfer_encoding,
+            b"Content-Length": b"" if self._transfer_encoding else b"%d" % self._length,
+            b"Connection": b"" if exchange.keep_alive else b"close",
+        }
+        lines = [b"%b %b HTTP/1.1" % (exchange.method.encode(), exchange.target.encode("latin-1"))]
+        lines += [b"%b: %b" % field for field in fields.items() if field[1]]
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed(b"\r\n".join([*lines, b"", b""]) + rest)
 
     def eof_received(self) -> bool:
         """The client sends no more; what it asked for is still answered."""
         if not self._waiting:
             return False
         self._draining = True
+        self._exchange = None  # the rest of it will not come
+        self._started = 0.0
+        self._forget_body()
         return True
 
     def pause_writing(self) -> None:
@@ -207,7 +240,10 @@ class HttpConnection(asyncio.Protocol):
     def check_time(self, now: float) -> None:
         """Close the connection if its client keeps us waiting."""
         limit = self._config.request_timeout_seconds
-        if self._paused_writing_at and now - self._paused_writing_at > limit:
+        if self._give_up_at:
+            if now > self._give_up_at:
+                self.abort()
+        elif self._paused_writing_at and now - self._paused_writing_at > limit:
             self.abort()
         elif self._started and not self._paused_reading and now - self._started > limit:
             self._refuse(408, "the request was not sent in time")
@@ -219,9 +255,12 @@ class HttpConnection(asyncio.Protocol):
     def drain(self) -> None:
         """Take no more requests; close when those in flight have been answered."""
         self._draining = True
-        for exchange in self._waiting:
-            exchange.keep_alive = False
-        if not self._waiting and not self._started:
+        if self._started:
+            return  # the request that is arriving will be the last
+        if self._waiting:
+            self._waiting[-1].keep_alive = False
+            self._closing = True
+        else:
             self._close()
 
     def abort(self) -> None:
@@ -231,9 +270,15 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _close(self) -> None:
-        if not self._closed:
+        """Close when everything is sent, or when the client has not taken it in time."""
+        if not self._closed and not self._give_up_at:
             self._closing = True
-            self._transport.close()
+            if self._refused:
+                self._give_up_at = self._loop.time() + min(_LINGER_S, self._config.request_timeout_seconds)
+                self._transport.write_eof()
+            else:
+                self._give_up_at = self._loop.time() + self._config.request_timeout_seconds
+                self._transport.close()
 
     # --- one request (called by the parser) ----------------------------------------------------------------------------
 
@@ -243,17 +288,28 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = True
         self._head_bytes = 0
         self._expect = b""
+        self._transfer_encoding = b""
         self._length = 0
         if not self._started:
             self._started = self._loop.time()
 
     def on_url(self, url: bytes) -> None:
         """The request target, or the next piece of it."""
+        if self._closing:
+            return
         assert self._exchange is not None
         self._exchange.target += url.decode("latin-1")
+        self._head_bytes += len(url)
+        self._check_head()
+
+    def _check_head(self) -> None:
+        if self._head_bytes > self._config.max_header_bytes:
+            self._refuse(431, "the request's head is too large")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header field."""
+        if self._closing:
+            return
         key = name.lower()
         if key == b"content-length":
             self._length = int(value) if value.isdigit() else 0
@@ -265,9 +321,10 @@ class HttpConnection(asyncio.Protocol):
             self._exchange.origin = value
         elif key == b"expect":
             self._expect = value.lower()
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > self._config.max_header_bytes:
-            self._refuse(431, "the request's head is too large")
+        elif key == b"transfer-encoding":
+            self._transfer_encoding = value
+        self._head_bytes += len(name) + len(value) + 4  # with colon, space and line end
+        self._check_head()
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
@@ -278,6 +335,8 @@ class HttpConnection(asyncio.Protocol):
         parser = self._parser
         exchange.method = parser.get_method().decode()
         exchange.keep_alive = parser.should_keep_alive()
+        if parser.should_upgrade():
+            return
         exchange.http10 = parser.get_http_version() == "1.0"
         if self._length > self._config.max_body_bytes:
             self._refuse(413, self._too_large())
@@ -302,7 +361,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is complete."""
         exchange = self._exchange
-        if exchange is None or self._closing:
+        if exchange is None or self._closing or self._parser.should_upgrade():
             return
         chunks = self._chunks
         if chunks:
@@ -314,6 +373,7 @@ class HttpConnection(asyncio.Protocol):
         self._last_active = self._loop.time()
         if self._draining:
             exchange.keep_alive = False
+            self._closing = True
         self._waiting.append(exchange)
         if len(self._waiting) >= _MAX_PIPELINE:
             self._pause_reading()
@@ -333,7 +393,7 @@ class HttpConnection(asyncio.Protocol):
         """Answer the request that is arriving with an error, after those before it, and close the connection."""
         if self._closing or self._closed:
             return
-        self._closing = True
+        self._closing = self._refused = True
         self._forget_body()
         self._started = 0.0
         exchange = self._exchange or Exchange(self)
@@ -352,6 +412,7 @@ class HttpConnection(asyncio.Protocol):
             first = waiting.popleft()
             assert first.answer is not None
             transport.write(first.answer)
+            self._last_active = self._loop.time()
             if not first.keep_alive:
                 self._close()
                 return

@@ -140,7 +140,7 @@ class Router:
             if incarnation not in self._links:
                 self._links[incarnation] = self._connect(entry)
         by_id = {link.id: link for link in self._links.values()}
-        self.catalog = Catalog(
+        models = (
             Model(
                 entry.name,
                 (Version(entry.name, v, [by_id[i] for i in v.workers if i in by_id]) for v in entry.versions),
@@ -148,6 +148,7 @@ class Router:
             )
             for entry in snapshot.models
         )
+        self.catalog = Catalog(models, before=self.catalog)
         for link in lost:
             self._give_up(link)
 

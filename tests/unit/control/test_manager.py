@@ -123,6 +123,22 @@ def test_a_new_version_is_loaded_before_the_old_one_goes(world: World) -> None:
     assert world.states() == {2: State.AVAILABLE, 1: State.END}
 
 
+def test_a_version_told_to_go_and_called_back_at_once_is_not_counted_on(world: World) -> None:
+    serving(world, 1)
+    world.disk("m", [2])
+    assert world.wants() == [("m", 2), ("m", 1)]
+    world.say(1, 2, State.AVAILABLE)
+    assert world.wants() == [("m", 2)]
+    # Back to 1, while the worker has not yet said that it unloads 1: dropping 2 now would leave nothing.
+    world.disk("m", [1])
+    assert world.wants() == [("m", 2)]
+    world.say(1, 1, State.UNLOADING)
+    world.say(1, 1, State.END)
+    assert world.wants() == [("m", 2), ("m", 1)]
+    world.say(1, 1, State.AVAILABLE)
+    assert world.wants() == [("m", 1)]
+
+
 def test_workers_switch_on_their_own() -> None:
     made = World()
     made.manager.apply(config("m"))

@@ -392,7 +392,8 @@ def test_expired_in_the_batching_queue(server: Callable[..., Server], gate: Gate
             "short_output",
             [[[1.0], [2.0]]],
             Code.FAILED_PRECONDITION,
-            "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the input tensors",
+            "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the input "
+            "tensors",
         ),
     ],
 )
