@@ -15,9 +15,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
 import zmq
 
-from control.children import RunDirectory, bind_unix, frontend_spec, local_endpoint, worker_spec
+from control.children import (
+    RunDirectory,
+    bind_unix,
+    frontend_spec,
+    local_endpoint,
+    tcp_port_is_free,
+    worker_spec,
+)
 from control.log import LOGGER
 from control.manager import Manager
 from control.options import Options
@@ -30,6 +38,7 @@ from control.threads import ThreadPool
 from control.watcher import Watcher
 from protos.channel import Channel, Curve
 from protos.errors import ServingError, invalid_argument
+from protos.messages import FrontendConfig
 from protos.public import ModelServerConfig
 from protos.text import read_text_file
 
@@ -133,7 +142,7 @@ class App:
             self,
             manager,
             worker_config=startup.worker,
-            frontend_config=startup.frontend,
+            frontend_config=self._checked(startup.frontend),
             own_frontends=self._frontends,
             silence_seconds=silence if silence is not None else startup.worker.heartbeat_seconds * 5 + 5,
             start_timeout_seconds=options.start_timeout_seconds,
@@ -141,6 +150,13 @@ class App:
         self._threads = ThreadPool(self._loop)
         self._watcher = Watcher(self._loop, self._threads, manager, period_seconds=period, on_change=self._plane.looked)
         stack.callback(self._watcher.close)
+
+    def _checked(self, config: FrontendConfig) -> FrontendConfig:
+        """Without REST when its port is taken, as upstream does; gRPC's is shared, as upstream's is."""
+        if not config.rest_port or not self._frontends or tcp_port_is_free(config.rest_port):
+            return config
+        LOGGER.error("Failed to start HTTP Server at localhost:%d", config.rest_port)
+        return msgspec.structs.replace(config, rest_port=0)
 
     def _bind_unix(self, stack: contextlib.ExitStack, path: str) -> socket.socket:
         try:

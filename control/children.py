@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -74,6 +75,21 @@ def _remove_if_left(lock: Path) -> None:
         pass
     finally:
         os.close(fd)
+
+
+def tcp_port_is_free(port: int) -> bool:
+    """Whether nobody else listens on a TCP port, on any interface.
+
+    Front ends share their ports (SO_REUSEPORT), so the kernel would let two servers of one user share them, too.
+    """
+    for family, address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            probe.bind((address, port))
+            return True
+    return False
 
 
 def bind_unix(path: str) -> socket.socket:

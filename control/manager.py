@@ -264,7 +264,8 @@ class Manager:
         incomplete = {version.number for version in watch.versions.values() if not version.complete}
         if incomplete and (len(incomplete) < len(watch.versions) or self._has_any(name)):
             held |= incomplete
-        return next_desired(watch.versions, stages, held=held, previous=frozenset(stages) - dropped if dropped else None)
+        previous = frozenset(stages) - dropped if dropped else None
+        return next_desired(watch.versions, stages, held=held, previous=previous)
 
     def _has_any(self, name: str) -> bool:
         return any(Stage.READY in self._board.stages(worker, name).values() for worker in self._slots)

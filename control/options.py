@@ -30,11 +30,17 @@ class Flag:
     own: bool
 
 
-def schedulable_cpus() -> int:
-    """CPUs that this process may run on (its affinity mask), at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+def schedulable_cpus(quota_file: str = "/sys/fs/cgroup/cpu.max") -> int:
+    """CPUs that this process may use, at least 1: its affinity mask, or less when its control group has a quota."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open(quota_file) as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            cpus = min(cpus, -(-int(quota) // int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        pass  # no control groups (version 2) here
+    return max(1, cpus)
 
 
 # How options are declared below. Any, because a dataclass field stands where its value will be.

@@ -202,7 +202,7 @@ def _worker(options: Options, batching: BatchingConfig | None, session_config: b
         saved_model_tags=tuple((options.saved_model_tags or str(FLAGS["saved_model_tags"].default)).split(",")),
         session_config=session_config,
         batching=batching,
-        num_run_threads=options.num_run_threads,
+        num_run_threads=options.num_run_threads if options.num_run_threads > 0 else cpus,
         num_load_threads=min(load_threads, _MAX_THREADS),
         max_num_load_retries=max(0, options.max_num_load_retries),
         load_retry_interval_micros=max(0, options.load_retry_interval_micros),

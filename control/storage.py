@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from control.model_config import All, ModelSettings, Policy, Specific
 from protos.errors import Code, ServingError, invalid_argument
 
-MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb", "model.tflite")
+MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]{1,64})[ \t\n\v\f\r]*")
 _LARGEST = (1 << 63) - 1

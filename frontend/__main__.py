@@ -11,6 +11,7 @@ import sys
 import uvloop
 
 from frontend.server import Server
+from protos import logs
 from protos.channel import ENV_CONTROL, ENV_NAME, Channel, Curve, new_incarnation
 from protos.heap import keep_freed_memory
 from protos.orphan import die_with_parent
@@ -28,9 +29,7 @@ def main() -> None:
     control = env.get(ENV_CONTROL, "")
     if not control:
         sys.exit(f"a front end needs {ENV_CONTROL} in its environment")
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s.%(msecs)03d: %(levelname).1s %(name)s] %(message)s"
-    )
+    logs.setup(logging.getLogger("tensormux.frontend"))
     try:
         curve = Curve.from_env(env)
     except ValueError as error:

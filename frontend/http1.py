@@ -1,7 +1,7 @@
 """HTTP/1.1 on the server's side: one connection, requests in, answers out in order.
 
 Parsing is httptools' (llhttp). Keep-alive, pipelining, chunked bodies, `Expect: 100-continue` and HTTP/1.0 work as
-RFC 9112 says; heads, bodies, connections and waits are bounded, and every refusal of the transport is a JSON error object.
+RFC 9112 says; heads, bodies, connections and waits are bounded, and every refusal of the transport is a JSON error.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class HttpConnection(asyncio.Protocol):
         self._body_bytes = 0
         self._started = 0.0
 
-    # --- life ----------------------------------------------------------------------------------------------------------
+    # --- life ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
@@ -280,7 +280,7 @@ class HttpConnection(asyncio.Protocol):
                 self._give_up_at = self._loop.time() + self._config.request_timeout_seconds
                 self._transport.close()
 
-    # --- one request (called by the parser) ----------------------------------------------------------------------------
+    # --- one request (called by the parser) ---
 
     def on_message_begin(self) -> None:
         """A request starts."""
@@ -387,7 +387,7 @@ class HttpConnection(asyncio.Protocol):
         self._chunks = []
         self._body_bytes = 0
 
-    # --- answers -------------------------------------------------------------------------------------------------------
+    # --- answers ---
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer the request that is arriving with an error, after those before it, and close the connection."""

@@ -85,16 +85,15 @@ class Http2:
         except ngh2.NGH2Error as error:
             broken = error
         for event in connection.events():
-            kind = type(event)
-            if kind is ngh2.DataReceived:
+            if isinstance(event, ngh2.DataReceived):
                 handler.on_data(event.stream_id, event.data, event.end_stream)
-            elif kind is ngh2.RequestReceived:
+            elif isinstance(event, ngh2.RequestReceived):
                 handler.on_request(event.stream_id, event.headers, event.end_stream)
-            elif kind is ngh2.StreamClosed:
+            elif isinstance(event, ngh2.StreamClosed):
                 handler.on_closed(event.stream_id)
-            elif kind is ngh2.TrailersReceived:
+            elif isinstance(event, ngh2.TrailersReceived):
                 handler.on_data(event.stream_id, b"", True)
-            elif kind is ngh2.ConnectionClosed:
+            elif isinstance(event, ngh2.ConnectionClosed):
                 broken = broken or ngh2.NGH2Error("connection closed by the protocol")
         if broken is not None:
             raise ConnectionBroken(str(broken)) from broken

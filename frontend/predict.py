@@ -11,20 +11,26 @@ from protos.messages import Tensor
 _INFERENCE_METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 
-def bind_inputs(
-    signature: Signature, inputs: Mapping[str, Tensor | ServingError], *, check_method_name: bool = False
-) -> list[Tensor]:
-    """The request's tensors in the signature's order, defaults filled in.
+def check_method_name(signature: Signature) -> None:
+    """Refuse a signature that is not for inference.
 
     Raises:
-        ServingError: the inputs are not what the signature takes.
+        ServingError: INTERNAL, as upstream with `--enable_signature_method_name_check`.
     """
-    if check_method_name and signature.method_name not in _INFERENCE_METHODS:
+    if signature.method_name not in _INFERENCE_METHODS:
         raise ServingError(
             Code.INTERNAL,
             f"Expected prediction signature method_name to be one of {{{', '.join(_INFERENCE_METHODS)}}}. "
             f"Was: {signature.method_name}",
         )
+
+
+def bind_inputs(signature: Signature, inputs: Mapping[str, Tensor | ServingError]) -> list[Tensor]:
+    """The request's tensors in the signature's order, defaults filled in.
+
+    Raises:
+        ServingError: the inputs are not what the signature takes.
+    """
     aliases = signature.inputs
     count, expected = len(inputs), len(aliases)
     if count > expected or (count < expected and not signature.defaults):

@@ -128,7 +128,7 @@ class Router:
         self._decode = msgspec.msgpack.Decoder(ReplyBatch).decode
         self.outstanding = 0
 
-    # --- catalog -------------------------------------------------------------------------------------------------------
+    # --- catalog ---
 
     def update(self, snapshot: messages.Catalog) -> None:
         """Take a new snapshot: connect to new workers, give up on those that have gone."""
@@ -176,7 +176,7 @@ class Router:
             except ServingError:
                 call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost, and no other worker has the model"))
 
-    # --- requests ------------------------------------------------------------------------------------------------------
+    # --- requests ---
 
     def submit(self, call: Call) -> None:
         """Send a call (with target, route, inputs, outputs, deadline_ns and large set) to the least loaded worker.
@@ -274,7 +274,7 @@ class Router:
             self._mark(link)
         link.cancelled.append(call.id)
 
-    # --- answers -------------------------------------------------------------------------------------------------------
+    # --- answers ---
 
     def _on_replies(self, link: Link, frames: Frames) -> None:
         pending = link.pending

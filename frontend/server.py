@@ -82,7 +82,7 @@ class Server:
         self._beat()
         await self._ended
 
-    # --- control plane -------------------------------------------------------------------------------------------------
+    # --- control plane ---
 
     def _send(self, message: Hello | Heartbeat | FrontendReport | ReloadRequest) -> None:
         # A control that has been away for long finds the queue full; it asks for everything when it is back.
@@ -151,7 +151,7 @@ class Server:
         if done is not None:
             done(ServingError(Code.DEADLINE_EXCEEDED, "control did not answer the reload in time"))
 
-    # --- doors ---------------------------------------------------------------------------------------------------------
+    # --- doors ---
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = self._loop.create_task(work)

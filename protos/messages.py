@@ -113,7 +113,7 @@ class ReplyBatch(msgspec.Struct, array_like=True, gc=False):
 
 
 class BatchingConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """`BatchingParameters` with defaults applied (batching.md 5.1); sizes are rows, times microseconds."""
+    """`BatchingParameters` with defaults applied; sizes are rows, times microseconds."""
 
     max_batch_size: int = 1000
     batch_timeout_micros: int = 0

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+from protos import logs
 from protos.channel import ENV_ADVERTISE, ENV_BIND, ENV_CONTROL, ENV_NAME, Channel, Curve, new_incarnation
 from protos.heap import keep_freed_memory
 from protos.orphan import die_with_parent
@@ -24,9 +25,7 @@ def main() -> None:
     bind = env.get(ENV_BIND, "")
     if not control or not bind:
         sys.exit(f"a worker needs {ENV_CONTROL} and {ENV_BIND} in its environment")
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s.%(msecs)03d: %(levelname).1s %(name)s] %(message)s"
-    )
+    logs.setup(logging.getLogger("tensormux.worker"))
     try:
         curve = Curve.from_env(env)
     except ValueError as error:

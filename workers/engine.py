@@ -108,7 +108,7 @@ class Engine:
         # Set by the worker; the two refer to each other.
         self.residency: Residency
 
-    # --- requests in --------------------------------------------------------------------------------------------------
+    # --- requests in ---
 
     def infer(self, outbox: Outbox, request: Infer, buffers: Sequence[Any]) -> None:
         """Run `request` now if it is cheap, else queue it."""
@@ -172,7 +172,7 @@ class Engine:
         if self._scheduler is not None and resident.queues is not None:
             resident.queues.remove_from(self._scheduler, monotonic_ns())
 
-    # --- running ------------------------------------------------------------------------------------------------------
+    # --- running ---
 
     def dispatch(self) -> int | None:
         """Start what can start now.
@@ -265,7 +265,7 @@ class Engine:
         except Exception as error:
             return as_serving_error(error)
 
-    # --- answers out --------------------------------------------------------------------------------------------------
+    # --- answers out ---
 
     def finished(self, context: Any, result: Any, error: BaseException | None) -> None:
         """Take a job's outcome from the executor."""

@@ -17,7 +17,7 @@ from workers.task import Array, Task
 # Variable-length padding works on tensors of up to this rank.
 MAX_PADDED_RANK = 6
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("tensormux.worker")
 
 
 def check_inputs(inputs: Sequence[Array]) -> int:

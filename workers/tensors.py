@@ -9,13 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from protos.dtypes import DT_STRING, DTYPES
-from protos.errors import Code, ServingError
+from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
 
 # bfloat16 and half get their true NumPy types here, unlike in the front end.
 _NUMPY: dict[int, np.dtype[Any]] = {number: np.dtype(tf.as_dtype(number).as_numpy_dtype) for number in DTYPES}
 _NUMBER: dict[np.dtype[Any], int] = {numpy: number for number, numpy in _NUMPY.items()}
 _OBJECT = np.dtype(object)
+# NumPy has no more dimensions.
+_MAX_RANK = 64
 
 
 def to_array(tensor: Tensor, buffers: Sequence[Any]) -> np.ndarray:
@@ -43,6 +45,8 @@ def to_array(tensor: Tensor, buffers: Sequence[Any]) -> np.ndarray:
                 raise ValueError("the shape has a negative dimension")
         return array
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        if len(shape) > _MAX_RANK:
+            raise invalid_argument(f"tensors of more than {_MAX_RANK} dimensions are not supported") from None
         raise ServingError(Code.INTERNAL, f"malformed tensor from a front end: {error}") from None
 
 

@@ -99,7 +99,7 @@ class Worker:
         self._stop_at_ns: int | None = None
         self.stop_requested = False
 
-    # --- loop ---------------------------------------------------------------------------------------------------------
+    # --- loop ---
 
     def run(self) -> None:
         """Serve until told to stop.
@@ -158,7 +158,7 @@ class Worker:
         idle = not self._engine.outstanding and not self._residency.busy
         return idle or monotonic_ns() >= self._stop_at_ns
 
-    # --- control plane ------------------------------------------------------------------------------------------------
+    # --- control plane ---
 
     def _read_control(self) -> None:
         while True:
@@ -233,7 +233,7 @@ class Worker:
         with contextlib.suppress(zmq.Again):
             self._control.send(self._encoder.encode(message), zmq.DONTWAIT)
 
-    # --- data plane ---------------------------------------------------------------------------------------------------
+    # --- data plane ---
 
     def _read_requests(self) -> None:
         infer = self._engine.infer

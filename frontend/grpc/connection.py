@@ -80,7 +80,7 @@ _OK_TRAILERS = wire.OK_TRAILERS
 class GrpcConnection(asyncio.Protocol):
     """Serves `methods` (by path, such as `/package.Service/Method`) on one transport."""
 
-    # --- life ----------------------------------------------------------------------------------------------------------
+    # --- life ---
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class GrpcConnection(asyncio.Protocol):
             self._closed_at = self._loop.time()
             self._transport.close()
 
-    # --- writing -------------------------------------------------------------------------------------------------------
+    # --- writing ---
 
     def _schedule_flush(self) -> None:
         if not self._flush_scheduled:
@@ -238,7 +238,7 @@ class GrpcConnection(asyncio.Protocol):
             self._http2.respond_headers(stream_id, headers)
             self._schedule_flush()
 
-    # --- streams (called by Http2) -------------------------------------------------------------------------------------
+    # --- streams (called by Http2) ---
 
     def on_request(self, stream_id: int, headers: Headers, ended: bool) -> None:
         """Headers of a new call."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from frontend.catalog import Route
 from frontend.grpc.connection import Stream
-from frontend.predict import bind_inputs, choose_outputs
+from frontend.predict import bind_inputs, check_method_name, choose_outputs
 from frontend.router import Call, Router
 from protos.errors import ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
@@ -61,7 +61,9 @@ class Predict:
         call.target = request.target
         call.route = route = router.catalog.route(request.target)
         signature = route.signature
-        call.inputs = bind_inputs(signature, request.inputs, check_method_name=self._check_method_name)
+        if self._check_method_name:
+            check_method_name(signature)
+        call.inputs = bind_inputs(signature, request.inputs)
         call.outputs = choose_outputs(signature, request.output_filter) if request.output_filter else ()
         call.deadline_ns = stream.deadline_ns
         call.large = len(message) >= FRAME_THRESHOLD_BYTES

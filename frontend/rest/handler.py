@@ -8,7 +8,7 @@ import zlib
 from frontend.http1 import Exchange
 from frontend.model_info import model_metadata, model_status
 from frontend.rest import urls
-from frontend.rest.json_encode import encode_metadata, encode_status
+from frontend.rest.json_encode import encode_error, encode_metadata, encode_status
 from frontend.rest.predict import Predict
 from frontend.rest.replies import Replies
 from frontend.rest.urls import Kind
@@ -27,7 +27,12 @@ class RestHandler:
         self._router = router
         self._replies = Replies(cors=config.enable_cors)
         self._max_body_bytes = config.max_body_bytes
-        self._predict = Predict(router, self._replies, timeout_ms=config.rest_timeout_ms)
+        self._predict = Predict(
+            router,
+            self._replies,
+            timeout_ms=config.rest_timeout_ms,
+            check_method_name=config.check_method_name,
+        )
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer, now or later."""
@@ -37,7 +42,12 @@ class RestHandler:
                 return
             url = urls.route(exchange.method, exchange.target)
             if url.kind is Kind.PREDICT:
-                self._predict(exchange, url, self._decoded(exchange) if exchange.content_encoding else exchange.body)
+                body = self._decoded(exchange) if exchange.content_encoding else exchange.body
+                if len(body) > self._max_body_bytes:
+                    message = f"the decompressed body is larger than {self._max_body_bytes} bytes"
+                    exchange.respond(413, encode_error(message), self._replies.headers)
+                    return
+                self._predict(exchange, url, body)
             elif url.kind is Kind.STATUS:
                 self._status(exchange, url)
             elif url.kind is Kind.METADATA:
@@ -59,8 +69,10 @@ class RestHandler:
     def _decoded(self, exchange: Exchange) -> bytes:
         """The body without its content encoding; encodings other than gzip are left as they are, as upstream does.
 
+        Of a body that is larger than the limit once inflated, one byte more than that is returned.
+
         Raises:
-            ServingError: INVALID_ARGUMENT (not gzip), RESOURCE_EXHAUSTED (larger than the limit once inflated).
+            ServingError: INVALID_ARGUMENT, not gzip.
         """
         if b"gzip" not in exchange.content_encoding:
             return exchange.body
@@ -69,11 +81,7 @@ class RestHandler:
             body = inflater.decompress(exchange.body, self._max_body_bytes + 1)
         except zlib.error as error:
             raise invalid_argument(f"the body is not valid gzip data: {error}") from None
-        if len(body) > self._max_body_bytes:
-            raise ServingError(
-                Code.RESOURCE_EXHAUSTED, f"the decompressed body is larger than {self._max_body_bytes} bytes"
-            )
-        if not inflater.eof:
+        if len(body) <= self._max_body_bytes and not inflater.eof:
             raise invalid_argument("the body is not valid gzip data: it ends too soon")
         return body
 

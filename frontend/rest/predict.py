@@ -7,6 +7,7 @@ from time import monotonic_ns
 
 from frontend.catalog import DEFAULT_SIGNATURE
 from frontend.http1 import Exchange
+from frontend.predict import check_method_name
 from frontend.rest.json_encode import encode_predict
 from frontend.rest.json_tensors import parse_predict
 from frontend.rest.replies import Replies
@@ -48,11 +49,13 @@ class Predict:
 
     Args:
         timeout_ms: deadline of an inference; <= 0 for none.
+        check_method_name: refuse signatures that are not for inference (`--enable_signature_method_name_check`).
     """
 
-    def __init__(self, router: Router, replies: Replies, *, timeout_ms: int) -> None:
+    def __init__(self, router: Router, replies: Replies, *, timeout_ms: int, check_method_name: bool) -> None:
         self._router = router
         self._replies = replies
+        self._check_method_name = check_method_name
         self._timeout_ns = max(0, timeout_ms) * 1_000_000
 
     def __call__(self, exchange: Exchange, url: UrlRoute, body: bytes) -> None:
@@ -74,9 +77,9 @@ class Predict:
             name = target.signature or DEFAULT_SIGNATURE
             raise invalid_argument(f'Serving signature name: "{name}" not found in signature def') from None
         signature = call.route.signature
-        if not signature.inputs:
-            raise invalid_argument(f"Failed to get input map for signature: {target.signature or 'DEFAULT'}")
         call.row_format, call.inputs = document.tensors(signature)
+        if self._check_method_name:
+            check_method_name(signature)
         call.outputs = ()
         call.deadline_ns = monotonic_ns() + self._timeout_ns if self._timeout_ns else 0
         call.large = len(body) >= _LARGE_BODY_BYTES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frontend.predict import bind_inputs, choose_outputs
+from frontend.predict import bind_inputs, check_method_name, choose_outputs
 from frontend.signature import Signature
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import Tensor
@@ -109,7 +109,7 @@ def test_method_name_check(method: str) -> None:
     sig = signature("x", method=method)
     assert bind_inputs(sig, {"x": A}) == [A]
     with pytest.raises(ServingError) as raised:
-        bind_inputs(sig, {}, check_method_name=True)
+        check_method_name(sig)
     assert raised.value.code == Code.INTERNAL
     assert raised.value.message == (
         "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
@@ -120,7 +120,7 @@ def test_method_name_check(method: str) -> None:
 @pytest.mark.parametrize("kind", ["predict", "classify", "regress"])
 def test_method_names_for_inference(kind: str) -> None:
     sig = signature("x", method=f"tensorflow/serving/{kind}")
-    assert bind_inputs(sig, {"x": A}, check_method_name=True) == [A]
+    check_method_name(sig)
 
 
 @pytest.mark.parametrize(

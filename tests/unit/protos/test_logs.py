@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from control.log import TensorFlowFormatter
+from protos.logs import TensorFlowFormatter
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}: ([IWEF]) control/manager\.py:42\] (.*)", re.DOTALL)
 
