@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from control.log import LOGGER, TensorFlowFormatter
+from control.log import LOGGER
 from control.ports import Ports
 from protos.errors import Code, ServingError
+from protos.logs import TensorFlowFormatter
 from protos.messages import FrontendConfig, FrontendReport
 
 OPEN = FrontendReport(epoch=1, grpc_open=True, unix_open=True, rest_open=True)

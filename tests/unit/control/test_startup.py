@@ -103,7 +103,7 @@ def test_what_does_not_start(argv: list[str], error: str) -> None:
 
 def test_defaults() -> None:
     started = plan(BASE)
-    assert started.worker == WorkerConfig(num_load_threads=CPUS)
+    assert started.worker == WorkerConfig(num_load_threads=CPUS, num_run_threads=CPUS)
     assert started.frontend == FrontendConfig()
     assert started.devices == (Device("cpu:0", "-1"),)
     assert started.num_frontends == 3
