@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 # Request bytes that all connections together may hold while bodies arrive.
-_BUFFER_BUDGET = 4 << 30
+BUFFER_BUDGET = 4 << 30
 _SWEEP_S = 1.0
 
 
@@ -49,7 +49,7 @@ class Connections:
 
     def has_room(self, more_bytes: int) -> bool:
         """Whether so many more bytes of request bodies may be held."""
-        return self.buffered_bytes + more_bytes <= _BUFFER_BUDGET
+        return self.buffered_bytes + more_bytes <= BUFFER_BUDGET
 
     def _sweep(self) -> None:
         now = self._loop.time()

@@ -132,6 +132,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._in_head = True
         self._head_bytes = 0
+        self._head_bytes_seen = 0
         self._expect = b""
         self._transfer_encoding = b""
         self._length = 0
@@ -166,12 +167,11 @@ class HttpConnection(asyncio.Protocol):
         if self._closing or self._closed:
             return
         begun = self._exchange if self._in_head else None
-        head_bytes = self._head_bytes
         self._feed(data)
         if begun is not None and self._in_head and self._exchange is begun:
-            # All of it was head: count also what the parser has not told of yet.
-            self._head_bytes = head_bytes + len(data)
-            self._check_head()
+            # All of it was head, though the parser tells of a field only when it is complete.
+            self._head_bytes_seen += len(data)
+            self._check_head(self._head_bytes_seen)
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -287,6 +287,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchange = Exchange(self)
         self._in_head = True
         self._head_bytes = 0
+        self._head_bytes_seen = 0
         self._expect = b""
         self._transfer_encoding = b""
         self._length = 0
@@ -300,10 +301,10 @@ class HttpConnection(asyncio.Protocol):
         assert self._exchange is not None
         self._exchange.target += url.decode("latin-1")
         self._head_bytes += len(url)
-        self._check_head()
+        self._check_head(self._head_bytes)
 
-    def _check_head(self) -> None:
-        if self._head_bytes > self._config.max_header_bytes:
+    def _check_head(self, size: int) -> None:
+        if size > self._config.max_header_bytes:
             self._refuse(431, "the request's head is too large")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -324,7 +325,7 @@ class HttpConnection(asyncio.Protocol):
         elif key == b"transfer-encoding":
             self._transfer_encoding = value
         self._head_bytes += len(name) + len(value) + 4  # with colon, space and line end
-        self._check_head()
+        self._check_head(self._head_bytes)
 
     def on_headers_complete(self) -> None:
         """The head is complete."""

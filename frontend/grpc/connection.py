@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic_ns
 from typing import cast
 
-from frontend.connections import Connections
+from frontend.connections import BUFFER_BUDGET, Connections
 from frontend.grpc import wire
 from frontend.http2 import NO_ERROR, ConnectionBroken, Headers, Http2
 from protos.errors import Code, ServingError
@@ -41,6 +41,7 @@ class Stream:
         "started",
         "chunks",
         "size",
+        "expected",
         "done",
         "on_cancel",
     )
@@ -54,6 +55,8 @@ class Stream:
         self.started = 0.0
         self.chunks: list[bytes] | None = None
         self.size = 0
+        # Bytes that may come before the prefix must be looked at: at first those before it is complete.
+        self.expected = 4
         self.done = False
         self.on_cancel: Callable[[], None] | None = None
 
@@ -270,39 +273,37 @@ class GrpcConnection(asyncio.Protocol):
         stream = self._streams.get(stream_id)
         if stream is None or stream.done:
             return
-        if ended and stream.chunks is None:
-            self._finish(stream, data)
-            return
         chunks = stream.chunks
         if chunks is None:
+            if ended:
+                self._finish(stream, data)
+                return
             chunks = stream.chunks = []
+        size = len(data)
         chunks.append(data)
-        stream.size += len(data)
-        self._connections.buffered_bytes += len(data)
-        if not ended:
-            self._check_size(stream)
-            return
-        body = b"".join(chunks)
-        self._forget_body(stream)
-        self._finish(stream, body)
+        stream.size += size
+        connections = self._connections
+        connections.buffered_bytes += size
+        if ended:
+            body = b"".join(chunks)
+            self._forget_body(stream)
+            self._finish(stream, body)
+        elif stream.size > stream.expected or connections.buffered_bytes > BUFFER_BUDGET:
+            self._check_size(stream, chunks)
 
-    def _check_size(self, stream: Stream) -> None:
-        """Refuse a message that is or will be too large as soon as that can be seen."""
-        assert stream.chunks is not None
+    def _check_size(self, stream: Stream, chunks: list[bytes]) -> None:
+        """More has come than was expected: look at what the message's prefix announces, and refuse what is too much."""
         limit = self._config.max_message_bytes
-        error: ServingError | None = None
-        if stream.size > limit + 5:
-            error = wire.too_large(stream.size - 5, limit)
-        elif len(stream.chunks) == 1 and stream.size >= 5:
-            size = wire.declared_size(stream.chunks[0])
-            if size > limit:
-                error = wire.too_large(size, limit)
-            elif not self._connections.has_room(size):
-                error = ServingError(Code.RESOURCE_EXHAUSTED, "the server holds too many request bytes already")
-        elif not self._connections.has_room(0):
-            error = ServingError(Code.RESOURCE_EXHAUSTED, "the server holds too many request bytes already")
-        if error is not None:
-            self._cut_off(stream, error)
+        announced = stream.expected
+        if announced < 5:
+            announced = stream.expected = wire.declared_size(b"".join(chunks)) + 5
+        if announced - 5 > limit:
+            self._cut_off(stream, wire.too_large(announced - 5, limit))
+        elif stream.size > announced:
+            self._cut_off(stream, wire.not_one_message())
+        elif not self._connections.has_room(announced - stream.size):
+            message = "the server holds too many request bytes already"
+            self._cut_off(stream, ServingError(Code.RESOURCE_EXHAUSTED, message))
 
     def _cut_off(self, stream: Stream, error: ServingError) -> None:
         """Answer a request that has not arrived completely, and ask for no more of it.

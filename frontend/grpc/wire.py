@@ -66,6 +66,11 @@ def too_large(size: int, limit: int) -> ServingError:
     return ServingError(Code.RESOURCE_EXHAUSTED, f"SERVER: Received message larger than max ({size} vs. {limit})")
 
 
+def not_one_message() -> ServingError:
+    """INTERNAL: the body of a unary request goes on after its message, or ends before."""
+    return ServingError(Code.INTERNAL, "a unary request must have exactly one message")
+
+
 def unframe(body: bytes, encoding: bytes, max_bytes: int) -> bytes | memoryview:
     """The single message in the body of a unary request; a view of `body` unless it was compressed.
 
@@ -79,7 +84,7 @@ def unframe(body: bytes, encoding: bytes, max_bytes: int) -> bytes | memoryview:
     if size > max_bytes:
         raise too_large(size, max_bytes)
     if len(body) != size + 5:
-        raise ServingError(Code.INTERNAL, "a unary request must have exactly one message")
+        raise not_one_message()
     flag = body[0]
     if flag == 0:
         return memoryview(body)[5:]
