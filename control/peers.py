@@ -145,7 +145,7 @@ class PeerTable:
         """Handle one message; never raises for what a peer may send."""
         try:
             message = self._decode(payload)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             LOGGER.error("Unreadable message of %d bytes from %r: %s", len(payload), identity, error)
             return
         if isinstance(message, Hello):

@@ -278,7 +278,12 @@ class Router:
 
     def _on_replies(self, link: Link, frames: Frames) -> None:
         pending = link.pending
-        for reply in self._decode(frames[0].buffer).replies:
+        try:
+            replies = self._decode(frames[0].buffer).replies
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.error("unreadable message from %s: %s", link.name, error)
+            return
+        for reply in replies:
             call = pending.pop(reply.id, None)
             if call is None:  # cancelled, or past its deadline
                 link.abandoned.pop(reply.id, None)
@@ -302,19 +307,11 @@ class Router:
     def _again(self, call: Call) -> None:
         """The worker no longer has the version: ask the catalog, which changes about now."""
         call.tries += 1
-        gone = call.route
-        try:
-            route = self.catalog.route(call.target)
-            if route.signature.inputs != gone.signature.inputs or route.signature.outputs != gone.signature.outputs:
-                raise ServingError(Code.UNAVAILABLE, "the version was replaced by one with another signature")
-            if call.tries > _GONE_TRIES or 0 < call.deadline_ns <= monotonic_ns():
-                raise ServingError(
-                    Code.UNAVAILABLE, f"no worker has version {route.version.version} of model {call.target.name}"
-                )
-        except ServingError as error:
-            call.fail(error)
+        gone = call.route.version
+        route = self._reroute(call)
+        if route is None:
             return
-        if route.version.version == gone.version.version:
+        if route.version.version == gone.version:
             self._loop.call_later(_GONE_PAUSE_S, self._resend, call)
         else:
             call.route = route
@@ -323,13 +320,28 @@ class Router:
     def _resend(self, call: Call) -> None:
         if call.tries == _ABANDONED:
             return
+        route = self._reroute(call)
+        if route is not None:
+            call.route = route
+            self._send(call, route.version)
+
+    def _reroute(self, call: Call) -> Route | None:
+        """Where `call` goes now; None, and the call has failed, when there is no place for it any more."""
+        gone = call.route.signature
         try:
+            if 0 < call.deadline_ns <= monotonic_ns():
+                raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
             route = self.catalog.route(call.target)
+            if route.signature.inputs != gone.inputs or route.signature.outputs != gone.outputs:
+                raise ServingError(Code.UNAVAILABLE, "the version was replaced by one with another signature")
+            if call.tries > _GONE_TRIES:
+                raise ServingError(
+                    Code.UNAVAILABLE, f"no worker has version {route.version.version} of model {call.target.name}"
+                )
         except ServingError as error:
             call.fail(error)
-            return
-        call.route = route
-        self._send(call, route.version)
+            return None
+        return route
 
     def _sweep(self) -> None:
         """Fail what is past its deadline. Requests carry no timer of their own: most are answered long before."""

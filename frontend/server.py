@@ -101,7 +101,11 @@ class Server:
         self._loop.call_later(self._config.heartbeat_seconds, self._beat)
 
     def _on_control(self, frames: Frames) -> None:
-        message = self._decode(frames[0].buffer)
+        try:
+            message = self._decode(frames[0].buffer)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.error("unreadable message from control: %s", error)
+            return
         if isinstance(message, Catalog):
             self._on_catalog(message)
         elif isinstance(message, Welcome):

@@ -241,10 +241,14 @@ class Engine:
                     prepared.modes.sample(input_bytes, started)
                 else:
                     prepared.modes.report(lane, input_bytes, (perf_counter_ns() - started) / 1000)
-                return list(split(outputs, tasks, target))
             except Exception as error:
                 if len(tasks) == 1:
                     return [as_serving_error(error)]
+            else:
+                try:
+                    return list(split(outputs, tasks, target))
+                except Exception as error:
+                    return [as_serving_error(error)] * len(tasks)
             # One request must not spoil the batch of others: each gets its own outcome.
             return [self._run_alone(prepared, task, config.allowed_batch_sizes) for task in tasks]
 

@@ -147,7 +147,7 @@ def split(outputs: Sequence[Array], tasks: Sequence[Task], padded_rows: int) -> 
             a single task, too.
     """
     for array in outputs:
-        shape = array.shape
+        shape = getattr(array, "shape", ())  # a scalar string comes as bytes
         if not shape:
             raise ServingError(Code.FAILED_PRECONDITION, "Batched output tensor has 0 dimensions")
         if shape[0] != padded_rows:

@@ -5,8 +5,8 @@ executor thread, ops in the calling thread; POOL, on an executor thread, ops in 
 saves two thread hops and is right for cheap graphs only, since nothing else is read meanwhile. Between CALLER and
 POOL the faster one wins, which depends on the graph.
 
-Costs depend on the size of the request, so they are kept per power of two of its input bytes. A lane's cost is a
-moving average that forgets slowly; the first call of a prepared callable is not counted (TensorFlow optimizes the
+Costs depend on the size of the request, so they are kept per power of two of its input bytes. A lane's cost is the
+smallest that was seen, forgotten slowly: noise only ever makes a call slower. The first call of a prepared callable is not counted (TensorFlow optimizes the
 graph then).
 """
 
@@ -29,8 +29,8 @@ INLINE_LIMIT_US = 150.0
 # Calls of each lane that are measured before one is chosen.
 _TRIALS = 3
 # After so many calls of a size class the lane not chosen is tried again once.
-_RETRY_EVERY = 512
-_WEIGHT = 0.1
+_RETRY_EVERY = 64
+_FORGET = 1.02
 # So many slow inline calls one after another count as the graph's own doing.
 _SLOW_IN_A_ROW = 4
 _CLASSES = 40
@@ -89,7 +89,9 @@ class RunModes:
             # One slow call is the machine's mood; several in a row of one size are the graph's.
             cost.slow += 1
             if cost.slow >= _SLOW_IN_A_ROW:
-                self.report(Lane.INLINE, input_bytes, duration_us)
+                # Look at all lanes anew.
+                cost.slow = cost.caller_trials = cost.pool_trials = 0
+                cost.lane = None
             return
         cost.slow = 0
         self._samples += 1
@@ -104,10 +106,10 @@ class RunModes:
             return
         cost = self._costs[min(input_bytes.bit_length(), _CLASSES - 1)]
         if pool:
-            cost.pool_us = _average(cost.pool_us, duration_us, cost.pool_trials)
+            cost.pool_us = _leaky_minimum(cost.pool_us, duration_us, cost.pool_trials)
             cost.pool_trials += 1
         else:
-            cost.caller_us = _average(cost.caller_us, duration_us, cost.caller_trials)
+            cost.caller_us = _leaky_minimum(cost.caller_us, duration_us, cost.caller_trials)
             cost.caller_trials += 1
         if cost.caller_trials >= _TRIALS:
             if cost.caller_us < self.inline_limit_us:
@@ -118,10 +120,6 @@ class RunModes:
                 cost.lane = None
 
 
-def _average(old: float, new: float, trials: int) -> float:
-    """Early values weigh equally, then a moving average; the first trials keep the smaller (less noise)."""
-    if trials == 0:
-        return new
-    if trials < _TRIALS:
-        return min(old, new)
-    return old + (new - old) * _WEIGHT
+def _leaky_minimum(old: float, new: float, trials: int) -> float:
+    """The cost of a call on a quiet machine: the smallest seen, forgotten little by little."""
+    return new if trials == 0 else min(new, old * _FORGET)

@@ -137,8 +137,11 @@ class Servable:
             if definition is None:
                 raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
             prepared = Prepared(self._session, definition, outputs)
-            while len(self._prepared) >= _MAX_PREPARED:
-                self._prepared.pop(next(iter(self._prepared)))
+            if outputs and len(self._prepared) >= _MAX_PREPARED:
+                # Choices of outputs make room for each other; whole signatures stay.
+                chosen = next((old for old in self._prepared if old[1]), None)
+                if chosen is not None:
+                    del self._prepared[chosen]
             self._prepared[key] = prepared
         return prepared
 

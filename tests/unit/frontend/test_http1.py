@@ -503,7 +503,7 @@ def test_too_many_connections() -> None:
 
 
 def test_too_many_bytes_on_their_way(doors: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections_module, "_BUFFER_BUDGET", 1_000)
+    monkeypatch.setattr(connections_module, "BUFFER_BUDGET", 1_000)
     with doors.connect() as sock, Reader(sock) as reader:
         sock.sendall(get("/b", "Content-Length: 5000", method="POST") + bytes(2_000))
         assert reader.reply().status == 503

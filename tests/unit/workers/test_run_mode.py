@@ -39,8 +39,8 @@ def serve(modes: RunModes, calls: int, *, caller_us: float, pool_us: float, size
 )
 def test_the_lane_after_trials(caller_us: float, pool_us: float, lane: Lane, trials: list[Lane]) -> None:
     # The first call of each callable is not counted, then three are.
-    lanes = serve(RunModes(), 100, caller_us=caller_us, pool_us=pool_us)
-    assert lanes == trials + [lane] * (100 - len(trials))
+    lanes = serve(RunModes(), 60, caller_us=caller_us, pool_us=pool_us)
+    assert lanes == trials + [lane] * (60 - len(trials))
 
 
 def settled(caller_us: float, pool_us: float) -> RunModes:
@@ -107,14 +107,14 @@ def times_chosen(lanes: Iterable[Lane], lane: Lane) -> int:
 
 def test_the_other_lane_is_tried_now_and_then() -> None:
     lanes = serve(settled(300, 400), 2_048, caller_us=300, pool_us=400)
-    assert times_chosen(lanes, POOL) == 4
+    assert times_chosen(lanes, POOL) == 2_048 // 64
     lanes = serve(settled(400, 300), 2_048, caller_us=400, pool_us=300)
-    assert times_chosen(lanes, CALLER) == 4
+    assert times_chosen(lanes, CALLER) == 2_048 // 64
 
 
 def test_a_retry_finds_that_costs_have_changed() -> None:
     modes = settled(400, 300)
-    lanes = serve(modes, 30_000, caller_us=200, pool_us=300)
+    lanes = serve(modes, 200, caller_us=200, pool_us=300)
     assert lanes[-1] == CALLER
 
 
@@ -129,6 +129,11 @@ def test_sizes_are_measured_apart() -> None:
     assert modes.choose(100) == INLINE
     assert modes.choose(1 << 70) == CALLER  # larger than the largest class: not measured yet, and no error
     assert modes.choose(0) == CALLER
+
+
+def test_a_cheap_graph_measured_on_a_busy_machine_comes_home_soon() -> None:
+    modes = settled(4_000, 3_000)
+    assert serve(modes, 200, caller_us=20, pool_us=60)[-1] == INLINE
 
 
 def test_a_call_of_the_pool_is_counted_as_such() -> None:
