@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 
@@ -24,6 +25,9 @@ def main() -> None:
     env = os.environ
     die_with_parent(env)
     keep_freed_memory()
+    # Each connection is an open file. A shell's soft limit is for programs that use select(); the hard one is meant.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Ctrl-C reaches the whole process group; control alone decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = env.get(ENV_CONTROL, "")

@@ -170,11 +170,16 @@ class Router:
                 call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost while it had the request"))
                 continue
             call.tries = 1
-            try:
-                version = self.catalog.resolve(Target(call.target.name, call.route.version.version, None, ""))
-                self._send(call, version)
-            except ServingError:
-                call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost, and no other worker has the model"))
+            self._retry(call, f"{link.name} was lost, and no other worker has the model")
+
+    def _retry(self, call: Call, otherwise: str) -> None:
+        """Send a call again, to whichever worker has the same version now; UNAVAILABLE if none has."""
+        try:
+            version = self.catalog.resolve(Target(call.target.name, call.route.version.version, None, ""))
+        except ServingError:
+            call.fail(ServingError(Code.UNAVAILABLE, otherwise))
+            return
+        self._send(call, version)
 
     # --- requests ---
 
@@ -300,7 +305,7 @@ class Router:
             elif reply.code == CODE_NO_ARENA:
                 log.warning("%s cannot reach shared memory: large tensors go to it as frames", link.name)
                 link.shares_memory = False
-                self._send(call, call.route.version)
+                self._retry(call, f"{link.name} no longer has the model, nor has any other worker")
             else:
                 call.fail(ServingError(reply.code, reply.message))
 
@@ -359,10 +364,13 @@ class Router:
         for link in list(self._links.values()):
             link.reader.close()
             link.socket.close(0)
-            for call in link.pending.values():
+            pending, link.pending = link.pending, {}
+            self.outstanding -= len(pending)
+            for call in pending.values():
                 call.link = None
                 call.fail(ServingError(Code.UNAVAILABLE, "the server is shutting down"))
         self._links.clear()
+        self.catalog = Catalog()
 
 
 def _load(link: Link) -> int:

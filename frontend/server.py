@@ -21,6 +21,7 @@ from frontend.rest.json_encode import encode_error
 from frontend.router import Router
 from protos.channel import Channel, Frames, LoopReader
 from protos.errors import Code, ServingError
+from protos.memory import ResidentMemory
 from protos.messages import (
     PROTOCOL_VERSION,
     Catalog,
@@ -41,7 +42,6 @@ log = logging.getLogger("tensormux.frontend")
 
 _HELLO_EVERY_S = 0.5
 _RELOAD_TIMEOUT_S = 660.0
-_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Server:
@@ -72,6 +72,7 @@ class Server:
         self._ended: asyncio.Future[None] = loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._memory = ResidentMemory()
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -97,7 +98,7 @@ class Server:
             self._send(self._hello)
             self._loop.call_later(_HELLO_EVERY_S, self._beat)
             return
-        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding, rss_bytes=_rss()))
+        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding, rss_bytes=self._memory.read()))
         self._loop.call_later(self._config.heartbeat_seconds, self._beat)
 
     def _on_control(self, frames: Frames) -> None:
@@ -140,7 +141,7 @@ class Server:
         if message.serving and not self._opening and not self._stopping:
             self._opening = True
             self._spawn(self._open(self._config))
-        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding, rss_bytes=_rss()))
+        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding, rss_bytes=self._memory.read()))
 
     def reload(self, config: bytes, done: Callable[[ServingError], None]) -> None:
         """Pass a new model configuration on to control; `done` gets the outcome (code OK when it was applied)."""
@@ -207,8 +208,3 @@ class Server:
             self._router.close()
         if not self._ended.done():
             self._ended.set_result(None)
-
-
-def _rss() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * _PAGE_SIZE

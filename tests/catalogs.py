@@ -40,7 +40,5 @@ def worker(number: int, endpoint: str, incarnation: str = "a") -> messages.Worke
     )
 
 
-def snapshot(
-    workers: Sequence[messages.WorkerEntry], *models: messages.ModelEntry, epoch: int = 1
-) -> messages.Catalog:
+def snapshot(workers: Sequence[messages.WorkerEntry], *models: messages.ModelEntry, epoch: int = 1) -> messages.Catalog:
     return messages.Catalog(epoch=epoch, serving=True, workers=list(workers), models=list(models))

@@ -20,6 +20,7 @@ import zmq
 
 from protos.channel import Channel
 from protos.errors import ServingError
+from protos.memory import ResidentMemory
 from protos.messages import (
     PROTOCOL_VERSION,
     Desired,
@@ -53,7 +54,6 @@ _HELLO_EVERY_S = 1.0
 _LINGER_MS = 1_000
 # What decoding raises for bytes that are no message (a broken string is a ValueError), or without any.
 _UNREADABLE = (msgspec.MsgspecError, ValueError, IndexError, RecursionError)
-_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Worker:
@@ -98,6 +98,7 @@ class Worker:
         self._next_beat_ns = 0
         self._stop_at_ns: int | None = None
         self.stop_requested = False
+        self._memory = ResidentMemory()
 
     # --- loop ---
 
@@ -139,7 +140,7 @@ class Worker:
             return self._next_beat_ns
         if now_ns >= self._next_beat_ns:
             self._next_beat_ns = now_ns + int(self._config.heartbeat_seconds * 1e9)
-            self._send_control(Heartbeat(epoch=self._epoch, outstanding=self._engine.outstanding, rss_bytes=_rss()))
+            self._send_control(Heartbeat(epoch=self._epoch, outstanding=self._engine.outstanding, rss_bytes=self._memory.read()))
         if self.stop_requested and self._stop_at_ns is None:
             self._begin_stop(10.0)
         due_ns = self._next_beat_ns
@@ -293,8 +294,3 @@ class Worker:
 
     def _encode_replies(self, replies: list[Reply]) -> bytes:
         return self._encoder.encode(ReplyBatch(replies))
-
-
-def _rss() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * _PAGE_SIZE

@@ -24,6 +24,7 @@ SLOW = 400
 SPARE_FILES = 500
 CONNECTION_KB = 40.0
 SLOWEST_SECONDS = 2.0
+HEARTBEATS_SECONDS = 2.5
 
 _POST = b"POST /v1/models/default:predict HTTP/1.1\r\nHost: x\r\n"
 SLOW_REST = [b"POST /v1/mod", _POST + b"X-Half-A-Head: ", _POST + b'Content-Length: 1000000\r\n\r\n{"instances": [']
@@ -106,4 +107,26 @@ def test_a_crowd_of_idle_and_slow_clients_harms_nobody(alone: Server) -> None:
         print(f"{idle} idle and {SLOW} slow: {before:.0f} -> {after:.0f} MB (at most {most:.0f}), {each:.1f} kB each")
         assert each < CONNECTION_KB
     eventually(lambda: open_files(frontend) <= files_before + 10, within=30)
+    assert alone.pids("frontend") == [frontend]
+
+
+def test_more_connections_than_open_files_leave_the_front_end_alive(alone: Server) -> None:
+    (frontend,) = alone.pids("frontend")
+    _, most = resource.prlimit(frontend, resource.RLIMIT_NOFILE)
+    with rest_client(alone.rest_port) as rest:
+        assert rest.predict("default", [2.0]) == [3.0]
+        files = open_files(frontend)
+        resource.prlimit(frontend, resource.RLIMIT_NOFILE, (files + 50, most))
+        start = time.monotonic()
+        with contextlib.ExitStack() as stack, Load(lambda: rest.predict("default", [2.0])) as load:
+            for _ in range(100):
+                stack.enter_context(socket.create_connection(("127.0.0.1", alone.rest_port), timeout=10))
+            # Long enough for heartbeats, which must go on.
+            eventually(lambda: time.monotonic() > start + HEARTBEATS_SECONDS, within=10)
+            assert open_files(frontend) <= files + 50
+        assert load.failures == []
+    eventually(lambda: open_files(frontend) <= files, within=10)
+    with rest_client(alone.rest_port) as rest:
+        assert rest.predict("default", [2.0]) == [3.0]
+    assert "Traceback" not in alone.log
     assert alone.pids("frontend") == [frontend]

@@ -323,9 +323,7 @@ class Client:
             b"content-type": b"application/grpc",
             b"te": b"trailers",
         }
-        fields |= {
-            name.replace("__", ":").replace("_", "-").encode(): value for name, value in headers.items()
-        }
+        fields |= {name.replace("__", ":").replace("_", "-").encode(): value for name, value in headers.items()}
         return self.http2.send_request(list(fields.items()))
 
     def outcome(self, stream: int) -> dict[bytes, bytes]:
@@ -387,7 +385,10 @@ def test_broken_framing(doors: Grpc, body: bytes, status: int) -> None:
         ({"content_type": b"text/plain"}, {b":status": b"415"}),
         ({"grpc_timeout": b"soon"}, {b":status": b"200", b"grpc-status": b"3"}),
         ({"grpc_timeout": b"0n"}, {b":status": b"200", b"grpc-status": b"4"}),
-        ({"content_type": b"application/grpc+proto", "grpc_timeout": b"5S"}, {b":status": b"200", b"grpc-status": b"0"}),
+        (
+            {"content_type": b"application/grpc+proto", "grpc_timeout": b"5S"},
+            {b":status": b"200", b"grpc-status": b"0"},
+        ),
     ],
 )
 def test_headers(doors: Grpc, headers: dict[str, bytes], expected: dict[bytes, bytes]) -> None:
@@ -529,4 +530,3 @@ def test_the_server_lives_on(lasting: Grpc) -> None:
         assert method(channel, "Echo")(b"x", timeout=10) == b"x"
     wait_until(lambda: lasting.open_count() == 0)
     assert lasting.connections.buffered_bytes == 0
-

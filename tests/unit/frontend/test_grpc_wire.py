@@ -35,7 +35,9 @@ def test_timeouts(value: bytes, expected: int) -> None:
     assert wire.timeout_ns(value) == expected
 
 
-@pytest.mark.parametrize("value", [b"", b"S", b"10", b"10s", b"-1S", b"+1S", b"1.5S", b" 1S", b"100000000n", b"1 S", b"\xff"])
+@pytest.mark.parametrize(
+    "value", [b"", b"S", b"10", b"10s", b"-1S", b"+1S", b"1.5S", b" 1S", b"100000000n", b"1 S", b"\xff"]
+)
 def test_malformed_timeouts(value: bytes) -> None:
     with pytest.raises(ServingError, match="malformed grpc-timeout") as raised:
         wire.timeout_ns(value)

@@ -49,8 +49,7 @@ def test_defaults_fill_in() -> None:
         (
             signature("x"),
             {},
-            "input size does not match signature: 0!=1 len({}) != len({x}). Sent extra: {}. "
-            "Missing but required: {x}.",
+            "input size does not match signature: 0!=1 len({}) != len({x}). Sent extra: {}. Missing but required: {x}.",
         ),
         (
             signature("b a"),

@@ -191,3 +191,32 @@ def test_signatures_are_parsed_once_for_all_snapshots() -> None:
     first = Version("m", messages.VersionEntry(version=1, state=30, signatures=X_TO_Y), [LINK])
     second = Version("n", messages.VersionEntry(version=2, state=30, signatures=X_TO_Y), [LINK])
     assert first.signatures is second.signatures
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "message"),
+    [
+        (State.LOADING, Code.UNAVAILABLE, "Servable not available for request: "),
+        (State.START, Code.UNAVAILABLE, "Servable not available for request: "),
+        (State.END, Code.NOT_FOUND, "Servable not found for request: "),
+        (State.UNLOADING, Code.NOT_FOUND, "Servable not found for request: "),
+    ],
+)
+def test_a_version_lost_with_its_worker_is_missed_until_it_is_back(state: int, code: int, message: str) -> None:
+    def of(*versions: Version, before: Catalog | None = None) -> Catalog:
+        return Catalog([Model("m", versions, {"stable": 1})], before=before)
+
+    served = of(Version("m", entry(1), [LINK]))
+    lost = of(Version("m", entry(1, state), []), before=served)
+    for catalog in (lost, of(Version("m", entry(1, state), []), before=lost)):
+        for target, request in ((None, "Latest(m)"), (1, "Specific(m, 1)")):
+            with pytest.raises(ServingError) as raised:
+                catalog.resolve(Target("m", target, None, ""))
+            assert raised.value.code == code
+            assert raised.value.message.startswith(message + request)
+    back = of(Version("m", entry(1), [LINK]), before=lost)
+    assert back.resolve(Target("m", None, None, "")).version == 1
+    never = of(Version("m", entry(1, state), []))
+    with pytest.raises(ServingError) as raised:
+        never.resolve(Target("m", None, None, ""))
+    assert raised.value.code == Code.NOT_FOUND

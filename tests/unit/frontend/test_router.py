@@ -18,7 +18,16 @@ from frontend.router import Call, Router
 from protos import messages
 from protos.channel import Channel, Frames, LoopReader
 from protos.errors import Code, ServingError
-from protos.messages import CODE_GONE, FRAME_THRESHOLD_BYTES, Infer, InferBatch, Reply, ReplyBatch, Tensor
+from protos.messages import (
+    CODE_GONE,
+    CODE_NO_ARENA,
+    FRAME_THRESHOLD_BYTES,
+    Infer,
+    InferBatch,
+    Reply,
+    ReplyBatch,
+    Tensor,
+)
 from protos.tensor_view import Target
 from tests import loops
 from tests.catalogs import model, signature_map, snapshot, version, worker
@@ -101,9 +110,7 @@ class Bench:
         self.epoch += 1
         present = [i for i in range(len(self.workers)) if i not in without]
         entries = [worker(i, self.workers[i].endpoint) for i in present]
-        self.router.update(
-            snapshot(entries, *(models or (model("m", version(1, workers=present)),)), epoch=self.epoch)
-        )
+        self.router.update(snapshot(entries, *(models or (model("m", version(1, workers=present)),)), epoch=self.epoch))
 
     def submit(self, target: Target = LATEST, inputs: list[Tensor] | None = None, timeout_s: float = 0.0) -> Recorded:
         call = Recorded(target, inputs or [SMALL], timeout_s=timeout_s)
@@ -181,7 +188,7 @@ def test_requests_of_one_turn_are_one_message(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
-def test_large_tensors_travel_outside_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_tensors_travel_outside_the_header(tmp_path: Path) -> None:
     async def scene(bench: Bench) -> None:
         next(iter(bench.router._links.values())).shares_memory = False
         other = Tensor(1, BIG.shape, b"\1" * FRAME_THRESHOLD_BYTES)
@@ -199,6 +206,28 @@ def test_large_tensors_travel_outside_the_header(tmp_path: Path, monkeypatch: py
         await loops.until(lambda: first.ends)
         assert first.tensors is not None
         assert bytes(first.tensors[0].data) == other.data and first.tensors[1] == SMALL  # type: ignore[arg-type]
+
+    play(tmp_path, scene)
+
+
+def test_a_worker_that_cannot_reach_shared_memory_gets_frames(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        call = bench.submit(inputs=[BIG])
+        (request,) = await bench.received(1)
+        (batch, frames) = bench.workers[0].batches[0]
+        assert frames == [] and request.inputs == [Tensor(1, BIG.shape, -1)]
+        assert batch.arena and batch.blocks[0][1] == FRAME_THRESHOLD_BYTES
+        bench.show()  # the worker is the same, the catalog is not
+        bench.workers[0].answer(request, CODE_NO_ARENA)
+        again = (await bench.received(2))[1]
+        assert again.inputs == [Tensor(1, BIG.shape, 0)]
+        assert bench.workers[0].batches[1][1] == [BIG.data]
+        bench.workers[0].answer(again)
+        await loops.until(lambda: call.ends)
+        assert call.tensors == [SMALL]
+        bench.submit(inputs=[BIG])
+        await bench.received(3)
+        assert bench.workers[0].batches[2][1] == [BIG.data]
 
     play(tmp_path, scene)
 

@@ -11,7 +11,9 @@ from protos import messages as m
 @pytest.mark.parametrize(
     "message",
     [
-        m.Hello(protocol=1, role="worker", name="worker-0", incarnation="ab", pid=7, endpoint="ipc://x", device="GPU 0"),
+        m.Hello(
+            protocol=1, role="worker", name="worker-0", incarnation="ab", pid=7, endpoint="ipc://x", device="GPU 0"
+        ),
         m.WorkerReport(
             seq=2,
             full=True,
@@ -39,7 +41,9 @@ def test_to_control(message: m.ToControl) -> None:
             serving=True,
             workers=[m.WorkerEntry(id=1, name="worker-0", incarnation="x", endpoint="ipc://y")],
             models=[
-                m.ModelEntry(name="m", labels={"stable": 2}, versions=[m.VersionEntry(version=2, state=30, workers=[1])])
+                m.ModelEntry(
+                    name="m", labels={"stable": 2}, versions=[m.VersionEntry(version=2, state=30, workers=[1])]
+                )
             ],
         ),
         m.ReloadReply(id=1, code=3, message="bad"),

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protos import public, tensor_view
-from protos.dtypes import DT_BFLOAT16, DT_BOOL, DT_FLOAT, DT_HALF, DT_INT32, DT_STRING, DTYPES
+from protos.dtypes import DT_BOOL, DT_FLOAT, DT_HALF, DT_INT32, DT_STRING, DTYPES
 from protos.errors import Code, ServingError
 from protos.messages import Tensor
 from protos.tensor_view import (
@@ -305,9 +305,7 @@ def test_responses_parse_with_the_true_message(as_content: bool, seed: int, dtyp
     aliases = [f"out-{i}" + "ä" * (i * 60) for i in range(len(tensors))]
     spec = model_spec_field(name="modèl", version=version, signature="sig")
     keys = tuple(output_key(alias) for alias in aliases)
-    response = public.PredictResponse.FromString(
-        b"".join(response_parts(keys, tensors, spec, as_content=as_content))
-    )
+    response = public.PredictResponse.FromString(b"".join(response_parts(keys, tensors, spec, as_content=as_content)))
     assert (response.model_spec.name, response.model_spec.signature_name) == ("modèl", "sig")
     assert response.model_spec.version.value == version
     assert not response.model_spec.version_label
@@ -423,7 +421,11 @@ def _attempt(decode: Callable[[], Tensor]) -> Value:
         return as_value(error)
 
 
-def test_padded_varints_are_what_the_writer_says() -> None:
+def test_padded_varints_mean_the_same() -> None:
     assert varint(1, 2) == b"\x81\x80\x00"
-    assert PredictCall(None, {}, ()) == parse_predict_request(b"")
-    assert DT_BFLOAT16 in DTYPES
+    padded = b"\x0a" + varint(3, 2) + b"\x0a\x01m"
+    assert parse_predict_request(padded) == PredictCall(Target("m", None, None, ""), {}, ())
+
+
+def test_no_bytes_are_an_empty_request() -> None:
+    assert parse_predict_request(b"") == PredictCall(None, {}, ())
