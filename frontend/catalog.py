@@ -16,7 +16,7 @@ from protos.messages import State
 from protos.tensor_view import Target, decode_tensor, model_spec_field, output_key
 
 if TYPE_CHECKING:
-    from frontend.router import Link
+    from frontend.link import Link
 
 DEFAULT_SIGNATURE = "serving_default"
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
+
+log = logging.getLogger("tensormux.frontend")
 
 # Request bytes that all connections together may hold while bodies arrive.
 BUFFER_BUDGET = 4 << 30
@@ -52,10 +55,14 @@ class Connections:
         return self.buffered_bytes + more_bytes <= BUFFER_BUDGET
 
     def _sweep(self) -> None:
+        self._timer = self._loop.call_later(_SWEEP_S, self._sweep) if self._open else None
         now = self._loop.time()
         for connection in list(self._open):
-            connection.check_time(now)
-        self._timer = self._loop.call_later(_SWEEP_S, self._sweep) if self._open else None
+            try:
+                connection.check_time(now)
+            except Exception:  # one connection's trouble is not the others'
+                log.exception("closing a connection whose timeouts cannot be checked")
+                connection.abort()
 
     async def drain(self, seconds: float) -> None:
         """Let open connections finish what they have, for so long; then close them."""

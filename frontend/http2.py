@@ -14,6 +14,7 @@ import ngh2
 Headers = Sequence[tuple[bytes, bytes]]
 
 NO_ERROR = int(ngh2.ErrorCode.NO_ERROR)
+INTERNAL_ERROR = int(ngh2.ErrorCode.INTERNAL_ERROR)
 CANCEL = int(ngh2.ErrorCode.CANCEL)
 
 # Window of a stream, and of the connection: enough that a large upload on loopback is not held up by round trips.
@@ -106,7 +107,7 @@ class Http2:
             connection.send_data(stream_id, body)
             connection.send_trailers(stream_id, trailers)
         except ngh2.NGH2Error:
-            return
+            self.reset(stream_id, INTERNAL_ERROR)
 
     def respond_headers(self, stream_id: int, headers: Headers) -> None:
         """Send an answer that has headers only. A stream that is over already is ignored."""

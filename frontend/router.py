@@ -11,17 +11,26 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from time import monotonic_ns
-from typing import Any
 
 import msgspec
 import zmq
 
 from frontend.catalog import Catalog, Model, Route, Version
+from frontend.link import Link
 from protos import messages
 from protos.arena import Arena, Block
-from protos.channel import Channel, Frames, LoopReader
+from protos.channel import Channel, Frames
 from protos.errors import Code, ServingError
-from protos.messages import CODE_GONE, CODE_NO_ARENA, FRAME_THRESHOLD_BYTES, Infer, InferBatch, ReplyBatch, Tensor
+from protos.messages import (
+    CODE_GONE,
+    CODE_NO_ARENA,
+    FRAME_THRESHOLD_BYTES,
+    Infer,
+    InferBatch,
+    Reply,
+    ReplyBatch,
+    Tensor,
+)
 from protos.tensor_view import Target
 
 log = logging.getLogger("tensormux.frontend")
@@ -52,7 +61,19 @@ class Call:
         blocks: shared memory that the worker reads; held until it has answered.
     """
 
-    __slots__ = ("id", "target", "route", "inputs", "outputs", "deadline_ns", "large", "link", "tries", "blocks")
+    __slots__ = (
+        "id",
+        "target",
+        "route",
+        "inputs",
+        "outputs",
+        "deadline_ns",
+        "large",
+        "link",
+        "tries",
+        "lost",
+        "blocks",
+    )
 
     id: int
     target: Target
@@ -63,6 +84,7 @@ class Call:
     large: bool
     link: Link | None
     tries: int
+    lost: bool
     blocks: list[Block]
 
     def complete(self, tensors: list[Tensor]) -> None:
@@ -72,40 +94,6 @@ class Call:
     def fail(self, error: ServingError) -> None:
         """No answer, and why."""
         raise NotImplementedError
-
-
-class Link:
-    """The connection to one incarnation of a worker."""
-
-    __slots__ = (
-        "id",
-        "incarnation",
-        "name",
-        "socket",
-        "reader",
-        "requests",
-        "frames",
-        "blocks",
-        "cancelled",
-        "pending",
-        "abandoned",
-        "shares_memory",
-    )
-
-    def __init__(self, entry: messages.WorkerEntry, socket: zmq.Socket[bytes]) -> None:
-        self.id = entry.id
-        self.incarnation = entry.incarnation
-        self.name = entry.name
-        self.socket = socket
-        self.reader: LoopReader
-        self.requests: list[Infer] = []
-        self.frames: list[Any] = []
-        self.blocks: list[tuple[int, int]] = []
-        self.cancelled: list[int] = []
-        self.pending: dict[int, Call] = {}
-        # Blocks of requests that nobody waits for but the worker may still read, by request id.
-        self.abandoned: dict[int, list[Block]] = {}
-        self.shares_memory = entry.endpoint.startswith("ipc://")
 
 
 class Router:
@@ -119,6 +107,7 @@ class Router:
         self._identity = identity.encode()
         self._max_outstanding = max_outstanding
         self.catalog = Catalog()
+        self._snapshot = messages.Catalog(epoch=0, serving=False, workers=[], models=[])
         self._links: dict[str, Link] = {}
         self._dirty: list[Link] = []
         self._next_id = 0
@@ -135,41 +124,61 @@ class Router:
         present = {entry.incarnation: entry for entry in snapshot.workers}
         lost = [link for incarnation, link in self._links.items() if incarnation not in present]
         for link in lost:
-            del self._links[link.incarnation]
+            del self._links[link.entry.incarnation]
         for incarnation, entry in present.items():
             if incarnation not in self._links:
                 self._links[incarnation] = self._connect(entry)
-        by_id = {link.id: link for link in self._links.values()}
-        models = (
-            Model(
-                entry.name,
-                (Version(entry.name, v, [by_id[i] for i in v.workers if i in by_id]) for v in entry.versions),
-                entry.labels,
-            )
-            for entry in snapshot.models
-        )
-        self.catalog = Catalog(models, before=self.catalog)
+        self._snapshot = snapshot
+        self._rebuild()
         for link in lost:
             self._give_up(link)
 
+    def _rebuild(self) -> None:
+        """Make the catalog from the snapshot and the state of the links."""
+        by_id = {link.entry.id: link for link in self._links.values()}
+        self.catalog = Catalog(
+            Model(
+                entry.name,
+                (Version(entry.name, v, _usable([by_id[i] for i in v.workers if i in by_id])) for v in entry.versions),
+                entry.labels,
+            )
+            for entry in self._snapshot.models
+        )
+
     def _connect(self, entry: messages.WorkerEntry) -> Link:
-        link = Link(entry, self._channel.connect_dealer(entry.endpoint, identity=self._identity))
-        link.reader = LoopReader(self._loop, link.socket, lambda frames: self._on_replies(link, frames))
-        log.info("connected to %s at %s", entry.name, entry.endpoint)
+        link = Link(entry, self._channel.dealer(entry.endpoint, identity=self._identity))
+        link.connect(
+            self._loop,
+            on_replies=lambda frames: self._on_replies(link, frames),
+            on_connection=lambda up: self._on_connection(link, up),
+        )
         return link
+
+    def _on_connection(self, link: Link, up: bool) -> None:
+        if link.closed:
+            return
+        if up:
+            log.info("connected to %s at %s", link.name, link.entry.endpoint)
+            link.up = True
+            self._rebuild()
+        elif link.up:
+            # What was sent is lost. Control may not know yet, so the worker counts as there, but goes to the end of
+            # the queue until it can be reached again.
+            self._links[link.entry.incarnation] = self._connect(link.entry)
+            self._rebuild()
+            self._give_up(link)
 
     def _give_up(self, link: Link) -> None:
         log.warning("lost %s with %d requests outstanding", link.name, len(link.pending))
-        link.reader.close()
-        link.socket.close(0)
+        link.close()
         pending, link.pending = link.pending, {}
         self.outstanding -= len(pending)
         for call in pending.values():
             call.link = None
-            if call.tries:
+            if call.lost:
                 call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost while it had the request"))
                 continue
-            call.tries = 1
+            call.lost = True
             self._retry(call, f"{link.name} was lost, and no other worker has the model")
 
     def _retry(self, call: Call, otherwise: str) -> None:
@@ -194,6 +203,7 @@ class Router:
                 Code.RESOURCE_EXHAUSTED, f"the front end has {self.outstanding} requests outstanding already"
             )
         call.tries = 0
+        call.lost = False
         self._send(call, call.route.version)
         if not self._sweeping:
             self._sweeping = True
@@ -245,7 +255,7 @@ class Router:
         for link in dirty:
             requests, frames, blocks, cancelled = link.requests, link.frames, link.blocks, link.cancelled
             link.requests, link.frames, link.blocks, link.cancelled = [], [], [], []
-            if link.reader.closed:
+            if link.closed:
                 continue
             header = self._encode(InferBatch(requests, cancelled, self._arena.path if blocks else "", blocks))
             try:
@@ -256,7 +266,7 @@ class Router:
             except zmq.Again:
                 for request in requests:
                     self._refuse(link, request.id)
-            link.reader.poke()
+            link.poke()
 
     def _refuse(self, link: Link, request_id: int) -> None:
         call = link.pending.pop(request_id, None)
@@ -295,19 +305,27 @@ class Router:
                 continue
             self.outstanding -= 1
             call.link = None
-            if reply.code == 0:
-                tensors = reply.outputs
-                if len(frames) > 1:
-                    _attach(tensors, frames)
-                call.complete(tensors)
-            elif reply.code == CODE_GONE:
-                self._again(call)
-            elif reply.code == CODE_NO_ARENA:
-                log.warning("%s cannot reach shared memory: large tensors go to it as frames", link.name)
-                link.shares_memory = False
-                self._retry(call, f"{link.name} no longer has the model, nor has any other worker")
-            else:
-                call.fail(ServingError(reply.code, reply.message))
+            try:
+                if reply.code == 0:
+                    tensors = reply.outputs
+                    if len(frames) > 1:
+                        _attach(tensors, frames)
+                    call.complete(tensors)
+                else:
+                    self._on_error(link, call, reply)
+            except Exception:  # one answer's trouble is not the others'
+                log.exception("cannot answer a request for %s", call.target)
+                call.fail(ServingError(Code.INTERNAL, "internal error"))
+
+    def _on_error(self, link: Link, call: Call, reply: Reply) -> None:
+        if reply.code == CODE_GONE:
+            self._again(call)
+        elif reply.code == CODE_NO_ARENA:
+            log.warning("%s cannot reach shared memory: large tensors go to it as frames", link.name)
+            link.shares_memory = False
+            self._retry(call, f"{link.name} no longer has the model, nor has any other worker")
+        else:
+            call.fail(ServingError(reply.code, reply.message))
 
     def _again(self, call: Call) -> None:
         """The worker no longer has the version: ask the catalog, which changes about now."""
@@ -362,8 +380,7 @@ class Router:
     def close(self) -> None:
         """Drop all links; what is still outstanding fails with UNAVAILABLE."""
         for link in list(self._links.values()):
-            link.reader.close()
-            link.socket.close(0)
+            link.close()
             pending, link.pending = link.pending, {}
             self.outstanding -= len(pending)
             for call in pending.values():
@@ -375,6 +392,11 @@ class Router:
 
 def _load(link: Link) -> int:
     return len(link.pending)
+
+
+def _usable(links: list[Link]) -> list[Link]:
+    """Those that are connected, or all if none is: requests then wait for the connection."""
+    return [link for link in links if link.up] or links
 
 
 def _attach(tensors: Sequence[Tensor], frames: Frames) -> None:

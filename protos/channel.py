@@ -167,11 +167,20 @@ class Channel:
             zmq.ZMQError: the endpoint is malformed.
             ValueError: `tcp://` without a key pair.
         """
+        sock = self.dealer(endpoint, identity=identity)
+        sock.connect(endpoint)
+        return sock
+
+    def dealer(self, endpoint: str, *, identity: bytes) -> zmq.Socket[bytes]:
+        """A DEALER for `endpoint` that is not connected yet, so that its connection can be watched from the start.
+
+        Raises:
+            ValueError: `tcp://` without a key pair.
+        """
         sock = self._socket(zmq.DEALER, server=False, endpoint=endpoint)
         sock.setsockopt(zmq.IDENTITY, identity)
         sock.setsockopt(zmq.RECONNECT_IVL, 50)
         sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
-        sock.connect(endpoint)
         return sock
 
     def close(self) -> None:

@@ -42,11 +42,10 @@ def test_gzip_over_rest(rest: Rest) -> None:
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
 
 
-@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
-def test_compression_over_grpc(rpc: Grpc, compression: grpc.Compression) -> None:
+def test_gzip_over_grpc(rpc: Grpc) -> None:
     x = np.zeros(1_000_000, np.float32)
     request = predict_request("half_plus_two", {"x": x})
-    answer = rpc.prediction.Predict(request, timeout=LARGE_SECONDS, compression=compression)
+    answer = rpc.prediction.Predict(request, timeout=LARGE_SECONDS, compression=grpc.Compression.Gzip)
     assert np.array_equal(tf.make_ndarray(answer.outputs["y"]), x + 2)
 
 

@@ -93,6 +93,11 @@ class FakeWorker:
         self.send(Reply(request.id, code, message, [] if code else [SMALL]))
 
 
+    def kill(self) -> None:
+        self.reader.close()
+        self.socket.close(0)
+
+
 class Bench:
     """A router with so many fake workers, all with version 1 of model m."""
 
@@ -277,6 +282,39 @@ def test_a_lost_worker_costs_one_retry(tmp_path: Path) -> None:
         assert not again.ends
 
     play(tmp_path, scene, workers=2)
+
+
+def test_a_broken_connection_is_noticed_before_control_says_so(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        calls = [bench.submit() for _ in range(4)]
+        await bench.received(2, 0)
+        await bench.received(2, 1)
+        bench.workers[0].kill()
+        for request in await bench.received(4, 1):
+            bench.workers[1].answer(request)
+        await loops.until(lambda: all(call.ends for call in calls))
+        assert all(call.tensors for call in calls)
+        # The dead worker is still in the catalog, and gets nothing while the other can be reached.
+        more = [bench.submit() for _ in range(4)]
+        await bench.received(8, 1)
+        assert not any(call.ends for call in more)
+
+    play(tmp_path, scene, workers=2)
+
+
+def test_a_worker_that_comes_back_to_its_place_is_used_again(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        lost = bench.submit()
+        await bench.received(1)
+        bench.workers[0].kill()
+        # It may be the network only: the request goes there once more when the connection stands again.
+        bench.workers[0] = FakeWorker(bench.channel, bench.workers[0].endpoint)
+        (request,) = await bench.received(1)
+        bench.workers[0].answer(request)
+        await loops.until(lambda: bool(lost.ends))
+        assert lost.tensors
+
+    play(tmp_path, scene)
 
 
 def test_a_second_loss_is_the_end(tmp_path: Path) -> None:
