@@ -13,7 +13,9 @@ from frontend.signature import Signature
 from protos import messages, public
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import State
-from protos.tensor_view import Target, decode_tensor, model_spec_field, output_key
+from protos.response_view import model_spec_field, output_key
+from protos.tensor_proto import decode_tensor
+from protos.tensor_view import Target
 
 if TYPE_CHECKING:
     from frontend.link import Link

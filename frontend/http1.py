@@ -9,26 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from email.utils import formatdate
-from http import HTTPStatus
-from time import time
 from typing import cast
 
 import httptools
 
 from frontend.connections import Connections
+from frontend.exchange import Exchange
 from protos.messages import FrontendConfig
 
-# Reason phrases that differ from, or are missing in, the standard library: clients see upstream's.
-_REASONS = {status.value: status.phrase for status in HTTPStatus} | {
-    429: "Client Error",
-    499: "Client Error",
-    504: "Gateway Time-out",
-}
-_STATUS_LINES = {code: f"HTTP/1.1 {code} {reason}\r\n".encode() for code, reason in _REASONS.items()}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-JSON_TYPE = b"Content-Type: application/json\r\n"
 
 # Requests of one connection that wait for their answers before it is read no further.
 _MAX_PIPELINE = 64
@@ -37,66 +26,8 @@ _WRITE_HIGH_WATER = 4 << 20
 _LINGER_S = 2.0
 
 
-class Exchange:
-    """One request and its answer; `respond` is called once.
-
-    Attributes:
-        method, target: of the request line, as sent.
-        body: decoded from chunks, not from its content encoding.
-        content_encoding, origin: the headers of these names, empty when missing.
-        on_cancel: called when the client goes away first.
-    """
-
-    __slots__ = (
-        "connection",
-        "method",
-        "target",
-        "body",
-        "content_encoding",
-        "origin",
-        "keep_alive",
-        "http10",
-        "answer",
-        "on_cancel",
-    )
-
-    def __init__(self, connection: HttpConnection) -> None:
-        self.connection = connection
-        self.method = ""
-        self.target = ""
-        self.body: bytes = b""
-        self.content_encoding = b""
-        self.origin = b""
-        self.keep_alive = True
-        self.http10 = False
-        self.answer: bytes | None = None
-        self.on_cancel: Callable[[], None] | None = None
-
-    def respond(self, status: int, body: bytes, headers: bytes = JSON_TYPE) -> None:
-        """Answer; `headers` are complete header lines."""
-        if self.keep_alive:
-            last = b"\r\nConnection: keep-alive\r\n\r\n" if self.http10 else b"\r\n\r\n"
-        else:
-            last = b"\r\nConnection: close\r\n\r\n"
-        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status
-        head = b"%b%b%bContent-Length: %d%b" % (line, headers, _date_line(), len(body), last)
-        self.answer = head if self.method == "HEAD" else head + body
-        self.on_cancel = None  # it leads back here: without the cycle, all is freed at once
-        self.connection.answered(self)
-
-
 Handler = Callable[[Exchange], None]
 ErrorBody = Callable[[str], bytes]
-
-_date: tuple[int, bytes] = (0, b"")
-
-
-def _date_line() -> bytes:
-    global _date
-    now = int(time())
-    if _date[0] != now:
-        _date = (now, b"Date: " + formatdate(now, usegmt=True).encode() + b"\r\n")
-    return _date[1]
 
 
 class HttpConnection(asyncio.Protocol):

@@ -98,3 +98,7 @@ def dtype_name(number: int) -> str:
     if number == DT_INVALID:
         return "INVALID"
     return _OTHER_NAMES.get(number, f"unknown dtype enum ({number})")
+
+
+# Tag of the packed TensorProto field of the data types whose packed form is the tensor's own bytes.
+PACKED_TAG = {1: b"\x2a", 2: b"\x32", 8: b"\x4a", 10: b"\x5a", 18: b"\x62"}

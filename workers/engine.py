@@ -128,7 +128,7 @@ class Engine:
                 prepared.refuse([tensor.dtype for tensor in tensors])
             input_bytes = sum([array.nbytes for array in arrays])
             if self._scheduler is None:
-                if not self._queue and prepared.modes.is_inline(input_bytes):
+                if prepared.modes.is_inline(input_bytes):
                     started = perf_counter_ns()
                     outputs = prepared.run(Lane.INLINE, arrays)
                     prepared.modes.sample(input_bytes, started)

@@ -6,8 +6,8 @@ saves two thread hops and is right for cheap graphs only, since nothing else is 
 POOL the faster one wins, which depends on the graph.
 
 Costs depend on the size of the request, so they are kept per power of two of its input bytes. A lane's cost is the
-smallest that was seen, forgotten slowly: noise only ever makes a call slower. The first call of a prepared callable is not counted (TensorFlow optimizes the
-graph then).
+smallest that was seen, forgotten slowly: noise only ever makes a call slower. The first call of a prepared callable is
+not counted (TensorFlow optimizes the graph then).
 """
 
 from __future__ import annotations

@@ -140,7 +140,9 @@ class Worker:
             return self._next_beat_ns
         if now_ns >= self._next_beat_ns:
             self._next_beat_ns = now_ns + int(self._config.heartbeat_seconds * 1e9)
-            self._send_control(Heartbeat(epoch=self._epoch, outstanding=self._engine.outstanding, rss_bytes=self._memory.read()))
+            self._send_control(
+                Heartbeat(epoch=self._epoch, outstanding=self._engine.outstanding, rss_bytes=self._memory.read())
+            )
         if self.stop_requested and self._stop_at_ns is None:
             self._begin_stop(10.0)
         due_ns = self._next_beat_ns

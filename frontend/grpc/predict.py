@@ -10,7 +10,8 @@ from frontend.predict import bind_inputs, check_method_name, choose_outputs
 from frontend.router import Call, Router
 from protos.errors import ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
-from protos.tensor_view import output_key, parse_predict_request, response_parts
+from protos.response_view import output_key, response_parts
+from protos.tensor_view import parse_predict_request
 
 
 class PredictCall(Call):

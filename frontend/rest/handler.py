@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 
-from frontend.http1 import Exchange
+from frontend.exchange import Exchange
 from frontend.model_info import model_metadata, model_status
 from frontend.rest import urls
 from frontend.rest.json_encode import encode_error, encode_metadata, encode_status

@@ -6,7 +6,7 @@ from functools import partial
 from time import monotonic_ns
 
 from frontend.catalog import DEFAULT_SIGNATURE
-from frontend.http1 import Exchange
+from frontend.exchange import Exchange
 from frontend.predict import check_method_name
 from frontend.rest.json_encode import encode_predict
 from frontend.rest.json_tensors import parse_predict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frontend.http1 import JSON_TYPE, Exchange
+from frontend.exchange import JSON_TYPE, Exchange
 from frontend.rest.json_encode import encode_error
 from protos.errors import HTTP_STATUS, ServingError
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from frontend import connections as connections_module
 from frontend.connections import Connections
-from frontend.http1 import Exchange, HttpConnection
+from frontend.exchange import Exchange
+from frontend.http1 import HttpConnection
 from protos.messages import FrontendConfig
 from tests.doors import Doors, read_all
 from tests.loops import wait_until

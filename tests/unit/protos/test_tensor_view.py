@@ -14,20 +14,13 @@ from google.protobuf.message import DecodeError, Message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from protos import public, tensor_view
+from protos import public, tensor_proto, tensor_view
 from protos.dtypes import DT_BOOL, DT_FLOAT, DT_HALF, DT_INT32, DT_STRING, DTYPES
 from protos.errors import Code, ServingError
 from protos.messages import Tensor
-from protos.tensor_view import (
-    PredictCall,
-    Target,
-    decode_tensor,
-    model_spec_field,
-    output_key,
-    parse_predict_request,
-    response_parts,
-    tensor_parts,
-)
+from protos.response_view import model_spec_field, output_key, response_parts, tensor_parts
+from protos.tensor_proto import decode_tensor
+from protos.tensor_view import PredictCall, Target, parse_predict_request
 from tests.wire_writer import WireWriter, varint
 
 Value = tuple[int, tuple[int, ...], bytes | list[bytes]] | None
@@ -45,7 +38,7 @@ _PACK = {
 @pytest.fixture(autouse=True)
 def _small_fills(monkeypatch: pytest.MonkeyPatch) -> None:
     """Damaged shapes ask for huge fills: the bound is what matters here, not its size."""
-    monkeypatch.setattr(tensor_view, "MAX_FILL_BYTES", 1 << 16)
+    monkeypatch.setattr(tensor_proto, "MAX_FILL_BYTES", 1 << 16)
 
 
 # --- the oracle: the decoding table, from the true message, element by element -------------------------------------
@@ -109,7 +102,7 @@ def oracle_strings(content: bytes, count: int) -> list[bytes] | None:
 
 def fill(values: list[bytes], count: int, cost: int, zero: bytes) -> list[bytes] | None:
     """First `count` values, the last repeated, zeros if there are none; None beyond our documented bound."""
-    if len(values) < count and count * cost > tensor_view.MAX_FILL_BYTES:
+    if len(values) < count and count * cost > tensor_proto.MAX_FILL_BYTES:
         return None
     return (values + [values[-1] if values else zero] * max(0, count - len(values)))[:count]
 
