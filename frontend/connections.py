@@ -11,6 +11,7 @@ log = logging.getLogger("tensormux.frontend")
 # Request bytes that all connections together may hold while bodies arrive.
 BUFFER_BUDGET = 4 << 30
 _SWEEP_S = 1.0
+_READ_BYTES = 1 << 20
 
 
 class Connection(Protocol):
@@ -36,6 +37,9 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
         self.draining = False
         self.buffered_bytes = 0
+        # Bytes are read here by all gRPC connections, which leave nothing in it: large messages come in few pieces,
+        # and ten thousand idle connections hold no buffers.
+        self.read_buffer = memoryview(bytearray(_READ_BYTES))
 
     def add(self, connection: Connection) -> bool:
         """Whether the connection may stay."""

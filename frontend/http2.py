@@ -73,7 +73,7 @@ class Http2:
         )
         self._connection.set_local_window_size(_CONNECTION_WINDOW)
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | memoryview) -> None:
         """Take bytes from the peer and tell the handler.
 
         Raises:

@@ -168,7 +168,7 @@ class Server:
         table = methods(self._router, config, self.reload)
         rest = RestHandler(self._router, config)
 
-        def grpc() -> asyncio.Protocol:
+        def grpc() -> asyncio.BaseProtocol:
             return GrpcConnection(loop, config, connections, table)
 
         def http() -> asyncio.Protocol:

@@ -80,7 +80,7 @@ _OK_HEADERS = wire.OK_HEADERS
 _OK_TRAILERS = wire.OK_TRAILERS
 
 
-class GrpcConnection(asyncio.Protocol):
+class GrpcConnection(asyncio.BufferedProtocol):
     """Serves `methods` (by path, such as `/package.Service/Method`) on one transport."""
 
     # --- life ---
@@ -128,12 +128,16 @@ class GrpcConnection(asyncio.Protocol):
         for stream in streams.values():
             self._abandon(stream)
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to put the next bytes: one buffer for all connections, since they are worked off at once."""
+        return self._connections.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes from the client are in the buffer."""
         if self._closed:
             return
         try:
-            self._http2.receive(data)
+            self._http2.receive(self._connections.read_buffer[:nbytes])
         except ConnectionBroken:
             self._flush()
             self._close()
