@@ -130,7 +130,7 @@ class Catalog:
             now = self.models[name].versions if name in self.models else {}
             for number in model.versions.keys() & now.keys():
                 old, new = model.versions[number], now[number]
-                new.lost = (old.available or old.lost) and new.state in _COMING
+                new.lost = (old.state == State.AVAILABLE or old.lost) and new.state in _COMING
 
     def resolve(self, target: Target) -> Version:
         """The version that a request is for.

@@ -136,7 +136,7 @@ class Router:
     def _rebuild(self) -> None:
         """Make the catalog from the snapshot and the state of the links."""
         by_id = {link.entry.id: link for link in self._links.values()}
-        self.catalog = Catalog(
+        models = (
             Model(
                 entry.name,
                 (Version(entry.name, v, _usable([by_id[i] for i in v.workers if i in by_id])) for v in entry.versions),
@@ -144,6 +144,7 @@ class Router:
             )
             for entry in self._snapshot.models
         )
+        self.catalog = Catalog(models, before=self.catalog)
 
     def _connect(self, entry: messages.WorkerEntry) -> Link:
         link = Link(entry, self._channel.dealer(entry.endpoint, identity=self._identity))
