@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from protos.channel import Channel
+from protos.channel import Channel, has_message
 from protos.errors import ServingError
 from protos.memory import ResidentMemory
 from protos.messages import (
@@ -164,11 +164,8 @@ class Worker:
     # --- control plane ---
 
     def _read_control(self) -> None:
-        while True:
-            try:
-                raw = self._control.recv(zmq.DONTWAIT)
-            except zmq.Again:
-                return
+        while has_message(self._control):
+            raw = self._control.recv(zmq.DONTWAIT)
             try:
                 message = self._decode_peer(raw)
             except _UNREADABLE as error:
@@ -241,10 +238,9 @@ class Worker:
     def _read_requests(self) -> None:
         infer = self._engine.infer
         for _ in range(_BURST):
-            try:
-                frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
-            except zmq.Again:
+            if not has_message(self._router):
                 return
+            frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
             identity = frames[0].bytes
             outbox = self._outboxes.get(identity)
             if outbox is None:
