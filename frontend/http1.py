@@ -138,14 +138,8 @@ class HttpConnection(asyncio.Protocol):
         self._feed(b"\r\n".join([*lines, b"", b""]) + rest)
 
     def eof_received(self) -> bool:
-        """The client sends no more; what it asked for is still answered."""
-        if not self._waiting:
-            return False
-        self._draining = True
-        self._exchange = None  # the rest of it will not come
-        self._started = 0.0
-        self._forget_body()
-        return True
+        """The client has gone: one that times out just closes, and nothing is wasted on its requests."""
+        return False
 
     def pause_writing(self) -> None:
         """The client does not read: don't read from it either."""

@@ -102,7 +102,8 @@ class Engine:
         self._max_outstanding = config.max_outstanding_requests
         self._batching = config.batching
         self._scheduler = BatchScheduler(config.batching.num_batch_threads) if config.batching else None
-        self._queue: deque[Task] = deque()
+        # Without batching: versions that have requests waiting; each gets a turn, whatever the others have.
+        self._turns: deque[Resident] = deque()
         self._running = 0
         self.outstanding = 0
         # Set by the worker; the two refer to each other.
@@ -148,7 +149,10 @@ class Engine:
         deadline_ns = now_ns + request.timeout_us * 1000 if request.timeout_us else 0
         task = Task(arrays, rows, deadline_ns, ticket)
         if self._scheduler is None:
-            self._queue.append(task)
+            waiting = ticket.resident.waiting
+            if not waiting:
+                self._turns.append(ticket.resident)
+            waiting.append(task)
         else:
             resident = ticket.resident
             queues = resident.queues
@@ -181,8 +185,12 @@ class Engine:
             When to call again if nothing else happens (monotonic nanoseconds), None for never.
         """
         if self._scheduler is None:
-            while self._queue and self._running < self._executor.threads:
-                self._start_single(self._queue.popleft())
+            while self._turns and self._running < self._executor.threads:
+                resident = self._turns.popleft()
+                task = resident.waiting.popleft()
+                if resident.waiting:
+                    self._turns.append(resident)
+                self._start_single(task)
             return None
         return self._dispatch_batches(self._scheduler)
 

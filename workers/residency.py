@@ -21,11 +21,14 @@ from workers.batch_scheduler import QueueTable
 from workers.executor import Executor
 from workers.servable import Servable
 from workers.status import as_serving_error
+from workers.task import Task
 
 log = logging.getLogger("tensormux.worker")
 
 # Errors that another try cannot mend: the files would have to change first.
-_PERMANENT = frozenset({Code.NOT_FOUND, Code.INVALID_ARGUMENT, Code.UNIMPLEMENTED, Code.FAILED_PRECONDITION})
+_PERMANENT = frozenset(
+    {Code.NOT_FOUND, Code.INVALID_ARGUMENT, Code.UNIMPLEMENTED, Code.FAILED_PRECONDITION, Code.DATA_LOSS}
+)
 
 Key = tuple[str, int]
 
@@ -45,6 +48,7 @@ class Resident:
         "loading",
         "failures",
         "queues",
+        "waiting",
     )
 
     def __init__(self, key: Key, path: str) -> None:
@@ -61,6 +65,8 @@ class Resident:
         self.failures = 0
         # Batching queues of this version; the engine makes them.
         self.queues: QueueTable | None = None
+        # Requests that wait for a thread when there is no batching.
+        self.waiting: deque[Task] = deque()
 
     def __str__(self) -> str:
         return f"{{name: {self.key[0]} version: {self.key[1]}}}"

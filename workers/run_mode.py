@@ -26,6 +26,10 @@ class Lane(IntEnum):
 
 # A call may hold up the reading thread for this long.
 INLINE_LIMIT_US = 150.0
+# An inline call that took longer proves that the cost depends on more than the size: such a graph stays off the
+# reading thread for the next `_BAR_CALLS` calls.
+HOLD_UP_US = 50_000.0
+_BAR_CALLS = 10_000
 # Calls of each lane that are measured before one is chosen.
 _TRIALS = 3
 # After so many calls of a size class the lane not chosen is tried again once.
@@ -37,7 +41,7 @@ _CLASSES = 40
 
 
 class _Cost:
-    __slots__ = ("calls", "caller_us", "caller_trials", "pool_us", "pool_trials", "lane", "slow")
+    __slots__ = ("calls", "caller_us", "caller_trials", "pool_us", "pool_trials", "lane", "slow", "barred")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -48,6 +52,8 @@ class _Cost:
         self.lane: Lane | None = None
         # Slow inline calls one after another.
         self.slow = 0
+        # Calls for which INLINE is out of the question.
+        self.barred = 0
 
 
 class RunModes:
@@ -65,6 +71,8 @@ class RunModes:
         """The lane for the next call with so many bytes of input."""
         cost = self._costs[min(input_bytes.bit_length(), _CLASSES - 1)]
         cost.calls += 1
+        if cost.barred:
+            cost.barred -= 1
         lane = cost.lane
         if lane is not None and (lane == Lane.INLINE or cost.calls % _RETRY_EVERY):
             return lane
@@ -86,9 +94,12 @@ class RunModes:
         """Count a finished inline call, if it is worth it."""
         cost = self._costs[min(input_bytes.bit_length(), _CLASSES - 1)]
         if duration_us > self.inline_limit_us:
-            # One slow call is the machine's mood; several in a row of one size are the graph's.
+            # One slow call is the machine's mood; several in a row of one size are the graph's, and so is one that
+            # held up everybody for long.
             cost.slow += 1
-            if cost.slow >= _SLOW_IN_A_ROW:
+            if duration_us > HOLD_UP_US:
+                cost.barred = _BAR_CALLS
+            if cost.slow >= _SLOW_IN_A_ROW or cost.barred:
                 # Look at all lanes anew.
                 cost.slow = cost.caller_trials = cost.pool_trials = 0
                 cost.lane = None
@@ -112,7 +123,7 @@ class RunModes:
             cost.caller_us = _leaky_minimum(cost.caller_us, duration_us, cost.caller_trials)
             cost.caller_trials += 1
         if cost.caller_trials >= _TRIALS:
-            if cost.caller_us < self.inline_limit_us:
+            if cost.caller_us < self.inline_limit_us and not cost.barred:
                 cost.lane = Lane.INLINE
             elif cost.pool_trials >= _TRIALS:
                 cost.lane = Lane.CALLER if cost.caller_us <= cost.pool_us else Lane.POOL

@@ -13,9 +13,12 @@ _UNIT_NS = {ord("H"): 3_600_000_000_000, ord("M"): 60_000_000_000, ord("S"): 1_0
 _UNIT_NS |= {ord("m"): 1_000_000, ord("u"): 1_000, ord("n"): 1}
 
 CONTENT_TYPE = b"application/grpc"
-ACCEPT_ENCODING = (b"grpc-accept-encoding", b"identity,gzip")
+ACCEPT_ENCODING = (b"grpc-accept-encoding", b"identity,deflate,gzip")
 OK_HEADERS = ((b":status", b"200"), (b"content-type", CONTENT_TYPE))
 OK_TRAILERS = ((b"grpc-status", b"0"),)
+
+# zlib's name for the wrapper of each compression; gRPC's "deflate" is RFC 1950.
+_WBITS = {b"deflate": 15, b"gzip": 31}
 
 # Longest grpc-message; upstream cuts there, too.
 _MAX_MESSAGE_BYTES = 1024
@@ -90,15 +93,17 @@ def unframe(body: bytes, encoding: bytes, max_bytes: int) -> bytes | memoryview:
         return memoryview(body)[5:]
     if flag != 1 or encoding in (b"", b"identity"):
         raise ServingError(Code.INTERNAL, "compressed flag set without a grpc-encoding")
-    if encoding != b"gzip":
+    wbits = _WBITS.get(encoding)
+    if wbits is None:
         raise ServingError(
-            Code.UNIMPLEMENTED, f"grpc-encoding {encoding.decode('latin-1')} is not supported; gzip and identity are"
+            Code.UNIMPLEMENTED,
+            f"grpc-encoding {encoding.decode('latin-1')} is not supported; identity, deflate and gzip are",
         )
-    return _gunzip(memoryview(body)[5:], max_bytes)
+    return _inflate(memoryview(body)[5:], wbits, max_bytes)
 
 
-def _gunzip(data: memoryview, max_bytes: int) -> bytes:
-    inflater = zlib.decompressobj(wbits=31)
+def _inflate(data: memoryview, wbits: int, max_bytes: int) -> bytes:
+    inflater = zlib.decompressobj(wbits=wbits)
     try:
         message = inflater.decompress(data, max_bytes + 1)
     except zlib.error as error:

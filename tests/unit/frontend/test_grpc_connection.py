@@ -166,13 +166,11 @@ def test_the_deadline_reaches_the_method(doors: Grpc) -> None:
 def test_gzip(doors: Grpc) -> None:
     with channel_to(doors) as channel:
         data = b"compress me" * 1000
-        assert method(channel, "Echo")(data, timeout=10, compression=grpc.Compression.Gzip) == data
+        for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            assert method(channel, "Echo")(data, timeout=10, compression=compression) == data
         with pytest.raises(grpc.RpcError) as raised:
             method(channel, "Echo")(bytes(LIMIT + 1), timeout=10, compression=grpc.Compression.Gzip)
         assert code_of(raised) is grpc.StatusCode.RESOURCE_EXHAUSTED
-        with pytest.raises(grpc.RpcError) as raised:
-            method(channel, "Echo")(data, timeout=10, compression=grpc.Compression.Deflate)
-        assert code_of(raised) is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, LIMIT + 200_000, 20 * LIMIT])

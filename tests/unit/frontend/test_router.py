@@ -92,7 +92,6 @@ class FakeWorker:
     def answer(self, request: Infer, code: int = 0, message: str = "") -> None:
         self.send(Reply(request.id, code, message, [] if code else [SMALL]))
 
-
     def kill(self) -> None:
         self.reader.close()
         self.socket.close(0)

@@ -65,7 +65,7 @@ def test_one_slow_trial_of_three_does_not_count() -> None:
     assert serve(modes, 30, caller_us=10, pool_us=40)[-1] == INLINE
 
 
-@pytest.mark.parametrize("outliers", [[1e6], [400.0] * 3, [1e6, 1e6, 1e6]], ids=str)
+@pytest.mark.parametrize("outliers", [[4e4], [400.0] * 3, [4e4] * 3], ids=str)
 def test_a_few_slow_inline_calls_are_no_reason(outliers: list[float]) -> None:
     modes = settled(10, 40)
     for duration_us in outliers:
@@ -81,13 +81,21 @@ def test_a_few_slow_inline_calls_are_no_reason(outliers: list[float]) -> None:
 def test_a_graph_that_has_become_slow_leaves_the_reading_thread() -> None:
     modes = settled(10, 40)
     lanes = serve(modes, 40, caller_us=100_000, pool_us=90_000)
-    assert lanes.count(INLINE) == 4
+    assert lanes.count(INLINE) == 1
     assert lanes[-1] == POOL
 
 
 def test_a_graph_that_is_a_little_too_slow_leaves_within_a_hundred_calls() -> None:
     modes = settled(10, 40)
     assert serve(modes, 100, caller_us=INLINE_LIMIT_US + 20, pool_us=900)[-1] == CALLER
+
+
+def test_one_call_that_holds_up_everybody_bars_the_reading_thread() -> None:
+    modes = settled(10, 40)
+    modes.report_inline(8, 60_000)
+    assert not modes.is_inline(8)
+    assert INLINE not in serve(modes, 9_000, caller_us=10, pool_us=40)
+    assert serve(modes, 2_000, caller_us=10, pool_us=40)[-1] == INLINE
 
 
 def test_fast_calls_of_another_size_do_not_hide_slow_ones() -> None:
@@ -151,8 +159,6 @@ def test_the_limit_is_the_caller_s_choice() -> None:
 def test_sample_measures_from_its_start() -> None:
     modes = settled(10, 40)
     now_ns = perf_counter_ns()
-    for _ in range(3):
-        modes.sample(8, now_ns - 10_000_000_000)
     assert modes.is_inline(8)
     modes.sample(8, now_ns - 10_000_000_000)
     assert not modes.is_inline(8)
