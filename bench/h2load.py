@@ -98,7 +98,7 @@ def load(
     Raises:
         GeneratorFailed: there is no result to speak of.
     """
-    # Sending a large message costs about as much as receiving it: one thread of the generator would be what is measured.
+    # Sending a large message costs as much as receiving it: one thread of the generator would be what is measured.
     threads = 2 if len(message) >= LARGE_BYTES and connections > 1 else 1
     body, log = folder / "request.grpc", folder / "h2load.log"
     body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)

@@ -8,6 +8,7 @@ these differ between versions of the compiler.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -33,17 +34,13 @@ def compile_set() -> FileDescriptorSet:
     Raises:
         RuntimeError: protoc refused them; it has said why on stderr.
     """
-    # Imported here: only the compilation needs the development tools.
-    import grpc_tools
-    from grpc_tools import protoc
-
-    well_known = Path(grpc_tools.__file__).with_name("_proto")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "set.binpb"
-        arguments = ["protoc", f"-I{ROOT}", f"-I{well_known}", "--include_imports", f"--descriptor_set_out={out}"]
-        status = protoc.main([*arguments, *sources()])
-        if status != 0:
-            raise RuntimeError(f"protoc failed with status {status}")
+        # A process of its own: the compiler brings a protobuf library that does not get on with TensorFlow's.
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}", "--include_imports"]
+        done = subprocess.run([*command, f"--descriptor_set_out={out}", *sources()], check=False, timeout=120)
+        if done.returncode != 0:
+            raise RuntimeError(f"protoc failed with status {done.returncode}")
         compiled = FileDescriptorSet.FromString(out.read_bytes())
     for file in compiled.file:
         if file.name.startswith("google/protobuf/"):
