@@ -40,7 +40,7 @@ def talk(port: int, data: bytes) -> bytes:
     answer = bytearray()
     with socket.create_connection(("127.0.0.1", port), timeout=TALK_SECONDS) as sock:
         # The server may have hung up already.
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionError):
