@@ -23,6 +23,7 @@ from workers.residency import Residency, Resident
 from workers.run_mode import Lane
 from workers.servable import Prepared
 from workers.status import as_serving_error
+from workers.takeover import Deposed, Takeover
 from workers.task import Outcome, Task, settle
 from workers.tensors import from_array, to_array
 
@@ -106,8 +107,9 @@ class Engine:
         self._turns: deque[Resident] = deque()
         self._running = 0
         self.outstanding = 0
-        # Set by the worker; the two refer to each other.
+        # Set by the worker; they refer to each other.
         self.residency: Residency
+        self.takeover: Takeover
 
     # --- requests in ---
 
@@ -130,10 +132,8 @@ class Engine:
             input_bytes = sum([array.nbytes for array in arrays])
             if self._scheduler is None:
                 if prepared.modes.is_inline(input_bytes):
-                    started = perf_counter_ns()
-                    outputs = prepared.run(Lane.INLINE, arrays)
-                    prepared.modes.sample(input_bytes, started)
-                    outbox.add(request.id, outputs)
+                    ticket = _Ticket(outbox, request.id, resident, prepared, input_bytes)
+                    outbox.add(request.id, self._run_inline(ticket, arrays))
                     return
                 rows = 0
             else:
@@ -143,6 +143,45 @@ class Engine:
             self._enqueue(_Ticket(outbox, request.id, resident, prepared, input_bytes), request, arrays, rows)
         except Exception as error:
             outbox.fail(request.id, as_serving_error(error))
+
+    def _run_inline(self, ticket: _Ticket, arrays: list[Any]) -> list[Any]:
+        """Run a cheap graph on this thread.
+
+        Raises:
+            Deposed: it was not cheap this time, and another thread leads the loop by now.
+        """
+        prepared = ticket.prepared
+        task: Task | None = None
+
+        def adopt() -> None:
+            nonlocal task
+            prepared.modes.held_up(ticket.input_bytes)
+            task = Task(arrays, 0, 0, ticket)
+            self._count(task)
+            self._running += 1
+
+        self.takeover.enter(adopt)
+        started = perf_counter_ns()
+        outputs, error = None, None
+        try:
+            outputs = prepared.run(Lane.INLINE, arrays)
+        except Exception as failure:
+            error = failure
+        if not self.takeover.leave():
+            self._executor.hand_in(task, outputs, error)
+            raise Deposed
+        if error is not None:
+            raise error
+        prepared.modes.sample(ticket.input_bytes, started)
+        assert outputs is not None
+        return outputs
+
+    def _count(self, task: Task) -> None:
+        """A request waits or runs away from the loop's thread."""
+        ticket: _Ticket = task.reply_to  # type: ignore[assignment]
+        ticket.outbox.waiting[ticket.request_id] = task
+        ticket.resident.in_flight += 1
+        self.outstanding += 1
 
     def _enqueue(self, ticket: _Ticket, request: Infer, arrays: list[Any], rows: int) -> None:
         now_ns = monotonic_ns()
@@ -160,9 +199,7 @@ class Engine:
                 assert self._batching is not None
                 queues = resident.queues = QueueTable(self._batching)
             self._scheduler.add(queues.get(ticket.prepared.key), task, now_ns)
-        ticket.outbox.waiting[request.id] = task
-        ticket.resident.in_flight += 1
-        self.outstanding += 1
+        self._count(task)
 
     def cancel(self, outbox: Outbox, request_ids: Sequence[int]) -> None:
         """Drop requests whose client has gone, unless they run already."""
@@ -262,7 +299,11 @@ class Engine:
 
         lane = prepared.modes.choose(input_bytes)
         if lane == Lane.INLINE:
+            self.takeover.enter(lambda: prepared.modes.held_up(input_bytes))
             outcomes = job(lane)
+            if not self.takeover.leave():
+                self._executor.hand_in(batch, outcomes, None)
+                raise Deposed
             scheduler.done(batch)
             self._settle_all(tasks, outcomes)
         else:

@@ -40,9 +40,13 @@ class Executor:
                 result, error = job(), None
             except BaseException as failure:  # whatever a model does, the thread lives on
                 result, error = None, failure
-            self._done.append((context, result, error))
-            os.eventfd_write(self.wake_fd, 1)
+            self.hand_in(context, result, error)
             del job, context, item, result, error
+
+    def hand_in(self, context: Any, result: Any, error: BaseException | None) -> None:
+        """An outcome for `finished`; from any thread."""
+        self._done.append((context, result, error))
+        os.eventfd_write(self.wake_fd, 1)
 
     def finished(self) -> list[tuple[Any, Any, BaseException | None]]:
         """`(context, result, error)` of the jobs that ended; to be called when `wake_fd` is readable."""

@@ -26,22 +26,33 @@ class Lane(IntEnum):
 
 # A call may hold up the reading thread for this long.
 INLINE_LIMIT_US = 150.0
-# An inline call that took longer proves that the cost depends on more than the size: such a graph stays off the
-# reading thread for the next `_BAR_CALLS` calls.
+# An inline call that took longer holds up everybody. Once that may be the machine; twice within `_FORGIVE_CALLS` calls
+# it is a graph whose cost depends on more than the size, which stays off the reading thread for `_BAR_CALLS` calls.
 HOLD_UP_US = 50_000.0
+_FORGIVE_CALLS = 4_096
 _BAR_CALLS = 10_000
 # Calls of each lane that are measured before one is chosen.
 _TRIALS = 3
 # After so many calls of a size class the lane not chosen is tried again once.
 _RETRY_EVERY = 64
-_FORGET = 1.02
+_FORGET = 1.03
 # So many slow inline calls one after another count as the graph's own doing.
 _SLOW_IN_A_ROW = 4
 _CLASSES = 40
 
 
 class _Cost:
-    __slots__ = ("calls", "caller_us", "caller_trials", "pool_us", "pool_trials", "lane", "slow", "barred")
+    __slots__ = (
+        "calls",
+        "caller_us",
+        "caller_trials",
+        "pool_us",
+        "pool_trials",
+        "lane",
+        "slow",
+        "held_up_at",
+        "barred",
+    )
 
     def __init__(self) -> None:
         self.calls = 0
@@ -52,6 +63,8 @@ class _Cost:
         self.lane: Lane | None = None
         # Slow inline calls one after another.
         self.slow = 0
+        # Count of inline calls when one held up everybody; None for never.
+        self.held_up_at: int | None = None
         # Calls for which INLINE is out of the question.
         self.barred = 0
 
@@ -94,20 +107,27 @@ class RunModes:
         """Count a finished inline call, if it is worth it."""
         cost = self._costs[min(input_bytes.bit_length(), _CLASSES - 1)]
         if duration_us > self.inline_limit_us:
-            # One slow call is the machine's mood; several in a row of one size are the graph's, and so is one that
-            # held up everybody for long.
+            # One slow call is the machine's mood; several in a row of one size are the graph's.
             cost.slow += 1
             if duration_us > HOLD_UP_US:
-                cost.barred = _BAR_CALLS
-            if cost.slow >= _SLOW_IN_A_ROW or cost.barred:
-                # Look at all lanes anew.
-                cost.slow = cost.caller_trials = cost.pool_trials = 0
-                cost.lane = None
+                self.held_up(input_bytes)
+            elif cost.slow >= _SLOW_IN_A_ROW:
+                self.report(Lane.INLINE, input_bytes, duration_us)
             return
         cost.slow = 0
         self._samples += 1
         if not self._samples & 15:
             self.report(Lane.INLINE, input_bytes, duration_us)
+
+    def held_up(self, input_bytes: int) -> None:
+        """An inline call lasts, or lasted, far too long: the second one of a size keeps that size off the thread."""
+        cost = self._costs[min(input_bytes.bit_length(), _CLASSES - 1)]
+        last, cost.held_up_at = cost.held_up_at, self._samples
+        if last is None or self._samples - last > _FORGIVE_CALLS:
+            return
+        cost.barred = _BAR_CALLS
+        cost.slow = cost.caller_trials = cost.pool_trials = 0
+        cost.lane = None
 
     def report(self, lane: Lane, input_bytes: int, duration_us: float) -> None:
         """Count a finished call."""

@@ -11,6 +11,8 @@ import contextlib
 import gc
 import logging
 import os
+import threading
+from collections import deque
 from collections.abc import Sequence
 from time import monotonic_ns
 from typing import Any
@@ -19,13 +21,14 @@ import msgspec
 import zmq
 
 from protos.channel import Channel, has_message
-from protos.errors import ServingError
+from protos.errors import Code, ServingError
 from protos.memory import ResidentMemory
 from protos.messages import (
     PROTOCOL_VERSION,
     Desired,
     Heartbeat,
     Hello,
+    Infer,
     InferBatch,
     Rejected,
     Reply,
@@ -41,6 +44,7 @@ from protos.messages import (
 from workers.engine import Engine, Outbox
 from workers.executor import Executor
 from workers.residency import Residency, Resident, report
+from workers.takeover import Deposed, Takeover
 
 log = logging.getLogger("tensormux.worker")
 
@@ -50,6 +54,9 @@ _BURST = 32
 # works on them meanwhile.
 _REPLIES_AT_ONCE = 16
 _HELLO_EVERY_S = 1.0
+# How often the main thread looks for signals while another one leads.
+_SIGNAL_CHECK_S = 0.2
+_CANCELLED = ServingError(Code.CANCELLED, "the request was cancelled before it ran")
 # A process that ends waits so long for its last replies to leave.
 _LINGER_MS = 1_000
 # What decoding raises for bytes that are no message (a broken string is a ValueError), or without any.
@@ -97,30 +104,52 @@ class Worker:
         self._epoch = 0
         self._next_beat_ns = 0
         self._stop_at_ns: int | None = None
+        # Requests received and not yet looked at.
+        self._inbox: deque[tuple[Outbox, Infer, list[Any]]] = deque()
+        self._ended = threading.Event()
+        self._failure: BaseException | None = None
         self.stop_requested = False
         self._memory = ResidentMemory()
 
     # --- loop ---
 
     def run(self) -> None:
-        """Serve until told to stop.
+        """Serve until told to stop; to be called on the main thread, which also handles signals.
 
         Raises:
             SystemExit: control refuses this worker.
         """
+        self._lead()
+        # Another thread may have taken the loop over.
+        while not self._ended.wait(_SIGNAL_CHECK_S):
+            pass
+        if self._failure is not None:
+            raise self._failure
+
+    def _lead(self) -> None:
+        """Run the loop on this thread, until its end or another leader's takeover."""
+        try:
+            self._loop()
+        except Deposed:
+            return
+        except BaseException as failure:
+            self._failure = failure
+        self._ended.set()
+
+    def _loop(self) -> None:
         while True:
             due_ns = self._tick(monotonic_ns())
             if self._stop_at_ns is not None and self._is_done():
                 for sock in (self._router, self._control):
                     sock.close(linger=_LINGER_MS if self._config is not None else 0)
                 return
-            timeout_ms = max(0, -(-(due_ns - monotonic_ns()) // 1_000_000))
+            timeout_ms = 0 if self._inbox else max(0, -(-(due_ns - monotonic_ns()) // 1_000_000))
             events = dict(self._poller.poll(timeout_ms))
             if self._control in events:
                 self._read_control()
             if self._config is None:
                 continue
-            if self._router in events:
+            if self._router in events or self._inbox:
                 self._read_requests()
             if self._runners.wake_fd in events:
                 for context, result, error in self._runners.finished():
@@ -158,7 +187,7 @@ class Worker:
         if self._config is None:
             return True
         assert self._stop_at_ns is not None
-        idle = not self._engine.outstanding and not self._residency.busy
+        idle = not self._inbox and not self._engine.outstanding and not self._residency.busy
         return idle or monotonic_ns() >= self._stop_at_ns
 
     # --- control plane ---
@@ -204,6 +233,7 @@ class Worker:
             on_unload=self._engine.unloading,
         )
         self._engine.residency = self._residency
+        self._engine.takeover = Takeover(self._lead)
         for source in (self._router, self._runners.wake_fd, self._loaders.wake_fd):
             self._poller.register(source, zmq.POLLIN)
         self._report(full=True)
@@ -236,38 +266,48 @@ class Worker:
     # --- data plane ---
 
     def _read_requests(self) -> None:
+        inbox = self._inbox
         infer = self._engine.infer
         for _ in range(_BURST):
+            # What is in the inbox stays there when this thread is deposed in the middle: its successor goes on.
+            while inbox:
+                outbox, request, buffers = inbox.popleft()
+                infer(outbox, request, buffers)
+                if len(outbox.replies) >= _REPLIES_AT_ONCE:
+                    self._send(outbox)
+            self._flush()
             if not has_message(self._router):
                 return
-            frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
-            identity = frames[0].bytes
-            outbox = self._outboxes.get(identity)
-            if outbox is None:
-                outbox = self._outboxes[identity] = Outbox(identity)
+            self._receive(self._router.recv_multipart(zmq.DONTWAIT, copy=False))
+
+    def _receive(self, frames: Sequence[zmq.Frame]) -> None:
+        """Put the requests of a message into the inbox."""
+        identity = frames[0].bytes
+        outbox = self._outboxes.get(identity)
+        if outbox is None:
+            outbox = self._outboxes[identity] = Outbox(identity)
+        try:
+            batch = self._decode_batch(frames[1].buffer)
+        except _UNREADABLE as error:
+            log.error("unreadable message from front end %r: %s", identity, error)
+            return
+        buffers = [frame.buffer for frame in frames[2:]]
+        if batch.cancelled:
+            self._engine.cancel(outbox, batch.cancelled)
+        refused: ServingError | None = None
+        if batch.blocks:
             try:
-                batch = self._decode_batch(frames[1].buffer)
-            except _UNREADABLE as error:
-                log.error("unreadable message from front end %r: %s", identity, error)
-                continue
-            buffers = [frame.buffer for frame in frames[2:]]
-            if batch.blocks:
-                try:
-                    buffers += reversed(outbox.blocks(batch))
-                except ServingError as error:
-                    for request in batch.requests:
-                        outbox.fail(request.id, error)
-                    batch.requests = []
-            replies = outbox.replies
-            for request in batch.requests:
-                infer(outbox, request, buffers)
-                if len(replies) >= _REPLIES_AT_ONCE:
-                    self._send(outbox)
-                    replies = outbox.replies
-            if batch.cancelled:
-                self._engine.cancel(outbox, batch.cancelled)
-            if replies:
-                self._send(outbox)
+                buffers += reversed(outbox.blocks(batch))
+            except ServingError as error:
+                refused = error
+        gone = frozenset(batch.cancelled)
+        for request in batch.requests:
+            if refused is not None:
+                outbox.fail(request.id, refused)
+            elif request.id in gone:
+                outbox.fail(request.id, _CANCELLED)
+            else:
+                self._inbox.append((outbox, request, buffers))
 
     def _flush(self) -> None:
         for outbox in list(self._outboxes.values()):

@@ -9,7 +9,6 @@ import struct
 import time
 
 import grpc
-import pytest
 
 from tests.e2e.clients import Grpc, Rest, predict_request, raises
 from tests.e2e.conftest import REST_TIMEOUT_MS
@@ -89,7 +88,6 @@ def test_a_busy_model_does_not_hold_up_a_cheap_one(rpc: Grpc, rest: Rest) -> Non
     assert_free(rpc)
 
 
-@pytest.mark.xfail(strict=True, reason="what was cheap so far runs on the thread that reads requests, and blocks it")
 def test_a_model_that_was_cheap_and_becomes_slow_blocks_nothing(rpc: Grpc) -> None:
     for _ in range(20):
         rpc.predict("slow", {"seconds": [0.0] * 100})

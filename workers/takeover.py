@@ -1,0 +1,81 @@
+"""When a graph that was always cheap holds up the loop, another thread goes on with the loop.
+
+Cheap graphs run on the loop's own thread, where nothing else happens meanwhile: no request is read, no heartbeat
+leaves. What a graph costs can depend on its data, so one call may take seconds after a thousand that took
+microseconds. A watchdog looks at the call under way; when it has lasted too long, a new thread becomes the leader and
+takes the loop over in whatever state it is. The old one, when its call returns at last, hands in the outcome like an
+executor thread and ends.
+
+The loop's state needs no lock: only the leader touches it, and leadership changes hands under a lock while the old
+leader is inside TensorFlow.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic_ns
+
+_LOOK_EVERY_S = 0.02
+# How long a call may hold up the loop.
+LIMIT_NS = 50_000_000
+
+
+class Deposed(BaseException):
+    """This thread is no longer the leader: it must touch nothing of the loop any more."""
+
+
+class Takeover:
+    """Guards the calls that run on the leader's thread.
+
+    Args:
+        lead: runs the loop, on a new thread.
+        limit_ns: how long a call may take.
+    """
+
+    def __init__(self, lead: Callable[[], None], *, limit_ns: int = LIMIT_NS) -> None:
+        self._lead = lead
+        self._limit_ns = limit_ns
+        self._lock = threading.Lock()
+        self._leader = threading.current_thread()
+        self._since_ns = 0
+        self._adopt: Callable[[], None] = _nothing
+        self._stopped = threading.Event()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def enter(self, adopt: Callable[[], None]) -> None:
+        """The leader is about to make a call; `adopt` is called, with the call still running, if it is deposed."""
+        self._adopt = adopt
+        self._since_ns = monotonic_ns()
+
+    def leave(self) -> bool:
+        """The call has returned. False: another thread leads now, and the outcome is to be handed in to it."""
+        with self._lock:
+            if self._leader is not threading.current_thread():
+                return False
+            self._since_ns = 0
+            self._adopt = _nothing
+            return True
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(_LOOK_EVERY_S):
+            since_ns = self._since_ns
+            if since_ns and monotonic_ns() - since_ns > self._limit_ns:
+                self._take_over(since_ns)
+
+    def _take_over(self, since_ns: int) -> None:
+        with self._lock:
+            if self._since_ns != since_ns:
+                return  # it has just returned
+            self._since_ns = 0
+            self._adopt()
+            self._leader = threading.Thread(target=self._lead, name="leader", daemon=True)
+            self._leader.start()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._stopped.set()
+
+
+def _nothing() -> None:
+    """Stands for no call."""
