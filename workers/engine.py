@@ -78,7 +78,7 @@ class Outbox:
 class _Ticket:
     """What a waiting task needs to be run and answered."""
 
-    __slots__ = ("outbox", "request_id", "resident", "prepared", "input_bytes")
+    __slots__ = ("outbox", "request_id", "resident", "prepared", "input_bytes", "task")
 
     def __init__(
         self, outbox: Outbox, request_id: int, resident: Resident, prepared: Prepared, input_bytes: int
@@ -88,6 +88,8 @@ class _Ticket:
         self.resident = resident
         self.prepared = prepared
         self.input_bytes = input_bytes
+        # Of an inline call that was adopted.
+        self.task: Task | None = None
 
 
 class Engine:
@@ -106,6 +108,8 @@ class Engine:
         # Without batching: versions that have requests waiting; each gets a turn, whatever the others have.
         self._turns: deque[Resident] = deque()
         self._running = 0
+        # The inline call under way.
+        self._inline: tuple[_Ticket, list[Any]]
         self.outstanding = 0
         # Set by the worker; they refer to each other.
         self.residency: Residency
@@ -151,16 +155,8 @@ class Engine:
             Deposed: it was not cheap this time, and another thread leads the loop by now.
         """
         prepared = ticket.prepared
-        task: Task | None = None
-
-        def adopt() -> None:
-            nonlocal task
-            prepared.modes.held_up(ticket.input_bytes)
-            task = Task(arrays, 0, 0, ticket)
-            self._count(task)
-            self._running += 1
-
-        self.takeover.enter(adopt)
+        self._inline = (ticket, arrays)
+        self.takeover.enter(self._adopt_inline)
         started = perf_counter_ns()
         outputs, error = None, None
         try:
@@ -168,13 +164,24 @@ class Engine:
         except Exception as failure:
             error = failure
         if not self.takeover.leave():
-            self._executor.hand_in(task, outputs, error)
+            self._executor.hand_in(ticket.task, outputs, error)
             raise Deposed
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                error = None  # its traceback leads back to this frame, and would keep the inputs
         prepared.modes.sample(ticket.input_bytes, started)
         assert outputs is not None
         return outputs
+
+    def _adopt_inline(self) -> None:
+        """The call under way outlives its thread's leadership: from now on it counts as one of the executor's."""
+        ticket, arrays = self._inline
+        ticket.prepared.modes.held_up(ticket.input_bytes)
+        ticket.task = Task(arrays, 0, 0, ticket)
+        self._count(ticket.task)
+        self._running += 1
 
     def _count(self, task: Task) -> None:
         """A request waits or runs away from the loop's thread."""
