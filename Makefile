@@ -6,6 +6,8 @@ PORT ?= 8500
 REST_PORT ?= 8501
 BIN := $(VENV)/bin
 
+# A virtualenv that could not be made completely is made anew.
+.DELETE_ON_ERROR:
 .PHONY: serve test lint types bench protos keys clean
 
 serve: $(VENV)/.serve

@@ -29,7 +29,6 @@ from protos.channel import ENV_CONTROL, ENV_NAME, Channel
 LIMIT_SECONDS = 0.5
 LIMIT_MB = 80.0
 DEADLINE_SECONDS = 30.0
-_POLL_SECONDS = 0.005
 _MODEL = "half_plus_two"
 
 

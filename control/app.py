@@ -37,7 +37,7 @@ from control.supervisor import Backoff, Exit, Supervisor
 from control.threads import ThreadPool
 from control.watcher import Watcher
 from protos.channel import Channel, Curve
-from protos.errors import ServingError, invalid_argument
+from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import FrontendConfig
 from protos.public import ModelServerConfig
 from protos.text import read_text_file
@@ -80,6 +80,7 @@ class App:
         self._frontends = [f"frontend-{index}" for index in range(startup.num_frontends)]
         self._signals: list[signal.Signals] = []
         self._failure: ServingError | None = None
+        self._reading: asyncio.Future[ModelServerConfig] | None = None
         self._unix: socket.socket | None = None
 
     async def run(self) -> int:
@@ -98,6 +99,8 @@ class App:
             self._loop.add_signal_handler(signal.SIGHUP, self._reread.set)
             self._open(stack)
             background = [self._loop.create_task(self._tick()), self._loop.create_task(self._follow_config_file())]
+            for task in background:
+                task.add_done_callback(self._background_ended)
             try:
                 self._start()
                 await self._event.wait()
@@ -110,6 +113,13 @@ class App:
         if self._failure is not None:
             raise self._failure
         return 0
+
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        """Without its background work control would look alive and do half of its job: better to end."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            LOGGER.error("A part of control has failed", exc_info=error)
+            self.fatal(ServingError(Code.INTERNAL, f"a part of control has failed: {error}"))
 
     def _backoff(self) -> Backoff:
         template = self._limits.backoff
@@ -144,6 +154,7 @@ class App:
             worker_config=startup.worker,
             frontend_config=self._checked(startup.frontend),
             own_frontends=self._frontends,
+            own_workers=self._workers,
             silence_seconds=silence if silence is not None else startup.worker.heartbeat_seconds * 5 + 5,
             start_timeout_seconds=options.start_timeout_seconds,
         )
@@ -240,13 +251,18 @@ class App:
 
     async def _read_config_file(self, path: str) -> str:
         """Read and apply the file; returns what is wrong with it."""
-        try:
-            config = await asyncio.wait_for(
-                self._threads.submit(partial(read_text_file, path, ModelServerConfig)), self._limits.read
+        # One at a time: a file system that hangs must not take a thread for every try.
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(
+                self._threads.submit(partial(read_text_file, path, ModelServerConfig))
             )
+        try:
+            config = await asyncio.wait_for(asyncio.shield(self._reading), self._limits.read)
+            self._reading = None
         except TimeoutError:
             return f"Failed to read ModelServerConfig file: {path} takes longer than {self._limits.read:g} s"
         except ServingError as error:
+            self._reading = None
             return f"Failed to read ModelServerConfig file: {error}"
         try:
             self._plane.apply(config)

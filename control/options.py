@@ -173,7 +173,7 @@ class Options:
     num_run_threads: int = _own(
         "int32", 0, "threads of a worker that run expensive requests without batching; 0: by CPUs"
     )
-    max_body_bytes: int = _own("int64", 1 << 30, "largest REST body, also after decompression")
+    max_body_bytes: int = _own("int64", 256 << 20, "largest REST body")
     max_connections: int = _own("int32", 65_536, "connections of one front end")
     max_streams_per_connection: int = _own("int32", 1_024, "concurrent gRPC calls of one connection")
     idle_timeout_seconds: float = _own("float", 0.0, "close a connection that was idle for so long; 0 never")

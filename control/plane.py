@@ -67,10 +67,15 @@ class Plane:
         worker_config: WorkerConfig,
         frontend_config: FrontendConfig,
         own_frontends: Collection[str],
+        own_workers: Collection[str],
         silence_seconds: float,
         start_timeout_seconds: float,
     ) -> None:
-        """Know no peer yet; `own_frontends` are those that are started here, `start_timeout_seconds` 0 is for ever."""
+        """Know no peer yet; `start_timeout_seconds` 0 is for ever.
+
+        `own_frontends` and `own_workers` are those that are started here. That others left is no proof of a crash.
+        """
+        self._own_workers = frozenset(own_workers)
         self.manager = manager
         self.ports = Ports(frontend_config, own_frontends)
         self.peers = PeerTable(
@@ -158,7 +163,7 @@ class Plane:
             self._host.peer_hangs(peer.name)
         if peer.role == WORKER:
             self._lists.pop(peer.id, None)
-            self.manager.worker_left(peer.id, crashed=not self.stopping)
+            self.manager.worker_left(peer.id, crashed=not self.stopping and peer.name in self._own_workers)
             self.flush()
         else:
             self.ports.gone(peer.name)

@@ -120,7 +120,7 @@ class ModelWatch:
 
     def saw(self, sight: Sight) -> list[int]:
         """Take in a look; returns the versions whose files have changed since they were tried."""
-        if sight.settings is not self.settings:
+        if (sight.settings.base_path, sight.settings.policy) != (self.settings.base_path, self.settings.policy):
             return []
         self.error = None
         self.warnings = sight.discovery.warnings

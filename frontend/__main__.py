@@ -17,8 +17,6 @@ from protos.channel import ENV_CONTROL, ENV_NAME, Channel, Curve, new_incarnatio
 from protos.heap import keep_freed_memory
 from protos.orphan import die_with_parent
 
-_STOP_GRACE_S = 10.0
-
 
 def main() -> None:
     """Run a front end until it is told to stop."""
@@ -56,7 +54,7 @@ def main() -> None:
             name=env.get(ENV_NAME, "") or f"frontend-{incarnation}",
             incarnation=incarnation,
         )
-        loop.add_signal_handler(signal.SIGTERM, server.stop, _STOP_GRACE_S)
+        loop.add_signal_handler(signal.SIGTERM, server.stop)
         await server.run()
 
     uvloop.run(serve())

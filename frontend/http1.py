@@ -236,6 +236,10 @@ class HttpConnection(asyncio.Protocol):
         """One header field."""
         if self._closing:
             return
+        self._head_bytes += len(name) + len(value) + 4  # with colon, space and line end
+        self._check_head(self._head_bytes)
+        if not self._in_head:
+            return  # trailer fields of a chunked body are not header fields
         key = name.lower()
         if key == b"content-length":
             self._length = int(value) if value.isdigit() else 0
@@ -249,8 +253,6 @@ class HttpConnection(asyncio.Protocol):
             self._expect = value.lower()
         elif key == b"transfer-encoding":
             self._transfer_encoding = value
-        self._head_bytes += len(name) + len(value) + 4  # with colon, space and line end
-        self._check_head(self._head_bytes)
 
     def on_headers_complete(self) -> None:
         """The head is complete."""

@@ -15,7 +15,6 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 NO_ERROR = int(ngh2.ErrorCode.NO_ERROR)
 INTERNAL_ERROR = int(ngh2.ErrorCode.INTERNAL_ERROR)
-CANCEL = int(ngh2.ErrorCode.CANCEL)
 
 # Window of a stream, and of the connection: enough that a large upload on loopback is not held up by round trips.
 _STREAM_WINDOW = 4 << 20
@@ -79,13 +78,21 @@ class Http2:
         Raises:
             ConnectionBroken: the connection cannot go on.
         """
-        connection, handler = self._connection, self._handler
+        connection = self._connection
         broken: ngh2.NGH2Error | None = None
         try:
             connection.receive_data(data)
         except ngh2.NGH2Error as error:
             broken = error
-        for event in connection.events():
+        broken = self.dispatch() or broken
+        if broken is not None:
+            raise ConnectionBroken(str(broken)) from broken
+
+    def dispatch(self) -> ngh2.NGH2Error | None:
+        """Tell the handler what has happened, ends of streams after a write included; an error that ends it all."""
+        handler = self._handler
+        broken: ngh2.NGH2Error | None = None
+        for event in self._connection.events():
             if isinstance(event, ngh2.DataReceived):
                 handler.on_data(event.stream_id, event.data, event.end_stream)
             elif isinstance(event, ngh2.RequestReceived):
@@ -96,8 +103,7 @@ class Http2:
                 handler.on_data(event.stream_id, b"", True)
             elif isinstance(event, ngh2.ConnectionClosed):
                 broken = broken or ngh2.NGH2Error("connection closed by the protocol")
-        if broken is not None:
-            raise ConnectionBroken(str(broken)) from broken
+        return broken
 
     def respond(self, stream_id: int, headers: Headers, body: bytes, trailers: Headers) -> None:
         """Send a whole answer. A stream that is over already is ignored."""

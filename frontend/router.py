@@ -206,9 +206,6 @@ class Router:
         call.tries = 0
         call.lost = False
         self._send(call, call.route.version)
-        if not self._sweeping:
-            self._sweeping = True
-            self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _send(self, call: Call, version: Version) -> None:
         links = version.links
@@ -232,6 +229,9 @@ class Router:
         )
         link.pending[request_id] = call
         self.outstanding += 1
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _outside(self, link: Link, call: Call, tensor: Tensor) -> Tensor:
         """The tensor with large data moved to shared memory, or to a frame of the link's next message."""
@@ -270,6 +270,7 @@ class Router:
             link.poke()
 
     def _refuse(self, link: Link, request_id: int) -> None:
+        link.abandoned.pop(request_id, None)
         call = link.pending.pop(request_id, None)
         if call is not None:
             self.outstanding -= 1
@@ -298,6 +299,7 @@ class Router:
             replies = self._decode(frames[0].buffer).replies
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.error("unreadable message from %s: %s", link.name, error)
+            self._on_connection(link, up=False)
             return
         for reply in replies:
             call = pending.pop(reply.id, None)

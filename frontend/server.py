@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Coroutine
@@ -85,11 +84,17 @@ class Server:
 
     # --- control plane ---
 
-    def _send(self, message: Hello | Heartbeat | FrontendReport | ReloadRequest) -> None:
-        # A control that has been away for long finds the queue full; it asks for everything when it is back.
-        with contextlib.suppress(zmq.Again):
+    def _send(self, message: Hello | Heartbeat | FrontendReport | ReloadRequest) -> bool:
+        """Send to control, if there is room.
+
+        A control that has been away for long finds the queue full; it asks for everything when it is back.
+        """
+        try:
             self._socket.send(self._encode(message), zmq.DONTWAIT)
+        except zmq.Again:
+            return False
         self._reader.poke()
+        return True
 
     def _beat(self) -> None:
         if self._ended.done():
@@ -115,10 +120,10 @@ class Server:
             self._send(self._hello)
             if self._report is not None:
                 self._send(self._report)
+            for number in list(self._reloads):
+                self._end_reload(number, Code.UNAVAILABLE, "control restarted; the reload may have been applied or not")
         elif isinstance(message, ReloadReply):
-            done = self._reloads.pop(message.id, None)
-            if done is not None:
-                done(ServingError(message.code, message.message))
+            self._end_reload(message.id, message.code, message.message)
         elif isinstance(message, Stop):
             self.stop(message.grace_seconds)
         elif isinstance(message, Rejected):
@@ -148,13 +153,16 @@ class Server:
         self._next_reload += 1
         number = self._next_reload
         self._reloads[number] = done
-        self._send(ReloadRequest(id=number, config=config))
-        self._loop.call_later(_RELOAD_TIMEOUT_S, self._reload_timeout, number)
+        if not self._send(ReloadRequest(id=number, config=config)):
+            self._end_reload(number, Code.UNAVAILABLE, "control cannot be reached")
+            return
+        late = "control did not answer the reload in time"
+        self._loop.call_later(_RELOAD_TIMEOUT_S, self._end_reload, number, Code.DEADLINE_EXCEEDED, late)
 
-    def _reload_timeout(self, number: int) -> None:
+    def _end_reload(self, number: int, code: int, message: str) -> None:
         done = self._reloads.pop(number, None)
         if done is not None:
-            done(ServingError(Code.DEADLINE_EXCEEDED, "control did not answer the reload in time"))
+            done(ServingError(code, message))
 
     # --- doors ---
 
@@ -194,10 +202,12 @@ class Server:
         self._report = report
         self._send(report)
 
-    def stop(self, grace_seconds: float) -> None:
-        """Close the doors, let requests in flight end for so long, then end."""
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Close the doors, let requests in flight end for so long (as configured when not given), then end."""
         if not self._stopping:
             self._stopping = True
+            if grace_seconds is None:
+                grace_seconds = self._config.drain_seconds if self._config is not None else 0.0
             self._spawn(self._drain(grace_seconds))
 
     async def _drain(self, grace_seconds: float) -> None:

@@ -21,7 +21,6 @@ class Signature:
         "input_tensor_names",
         "input_index",
         "outputs",
-        "output_dtypes",
         "output_index",
         "defaults",
     )
@@ -43,6 +42,5 @@ class Signature:
         self.input_tensor_names: tuple[str, ...] = tuple(inputs[alias][1] for alias in self.inputs)
         self.input_index: dict[str, int] = {alias: i for i, alias in enumerate(self.inputs)}
         self.outputs: tuple[str, ...] = tuple(sorted(outputs))
-        self.output_dtypes: tuple[int, ...] = tuple(outputs[alias] for alias in self.outputs)
         self.output_index: dict[str, int] = {alias: i for i, alias in enumerate(self.outputs)}
         self.defaults: dict[str, Tensor] = dict(defaults)

@@ -82,11 +82,6 @@ class Arena:
             self._ends[i] = self._ends[i + 1]
             del self._starts[i + 1], self._ends[i + 1]
 
-    @property
-    def free_bytes(self) -> int:
-        """Room left, in whatever pieces."""
-        return sum(self._ends) - sum(self._starts)
-
 
 class ArenaReader:
     """The reader's side of an arena.

@@ -158,7 +158,7 @@ class FrontendConfig(msgspec.Struct, frozen=True, kw_only=True):
         grpc_socket_path: unix socket for gRPC; empty for none.
         rest_port: TCP port on all interfaces; 0 for none.
         rest_timeout_ms: deadline of a REST inference; <= 0 for none.
-        max_body_bytes: limit of a REST body, also after decompression.
+        max_body_bytes: limit of a REST body.
         max_message_bytes: limit of a gRPC message.
         max_header_bytes: limit of an HTTP/1.1 request head.
         max_connections: per front end; more are closed at once.
@@ -175,7 +175,7 @@ class FrontendConfig(msgspec.Struct, frozen=True, kw_only=True):
     enable_cors: bool = False
     serialize_as_tensor_content: bool = False
     check_method_name: bool = False
-    max_body_bytes: int = 1 << 30
+    max_body_bytes: int = 256 << 20
     max_message_bytes: int = (1 << 31) - 1
     max_header_bytes: int = 64 * 1024
     max_connections: int = 65_536
@@ -240,7 +240,7 @@ class WorkerReport(msgspec.Struct, tag=True, kw_only=True):
 
 
 class FrontendReport(msgspec.Struct, tag=True, kw_only=True):
-    """What a front end listens on; `error` is set when a listener could not be opened (`what` tells which)."""
+    """What a front end listens on; the errors tell why a listener could not be opened."""
 
     epoch: int
     grpc_open: bool = False

@@ -60,12 +60,12 @@ class Stream:
         self.done = False
         self.on_cancel: Callable[[], None] | None = None
 
-    def reply(self, message: bytes) -> None:
-        """Answer with a serialized message."""
+    def reply(self, *message: bytes | memoryview) -> None:
+        """Answer with a serialized message, given in parts."""
         if not self.done:
             self.done = True
             self.on_cancel = None  # it leads back here: without the cycle, all is freed at once
-            self.connection.respond(self.id, wire.frame(message))
+            self.connection.respond(self.id, wire.frame(*message))
 
     def fail(self, error: ServingError) -> None:
         """Answer with a status."""
@@ -105,6 +105,9 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._paused = False
         self._paused_at = 0.0
         self._last_active = loop.time()
+        # Streams whose answers the client has not taken completely (its window decides), and when bytes left last.
+        self._unsent: set[int] = set()
+        self._progress = self._last_active
         self._draining = False
         self._closed = False
         self._closed_at = 0.0
@@ -169,7 +172,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
             if now - self._closed_at > limit:
                 self.abort()
             return
-        if self._paused and now - self._paused_at > limit:
+        stalled = bool(self._unsent) and now - max(self._progress, self._last_active) > limit
+        if stalled or (self._paused and now - self._paused_at > limit):
             self.abort()
             return
         for stream in list(self._streams.values()):
@@ -217,8 +221,10 @@ class GrpcConnection(asyncio.BufferedProtocol):
             return
         for data in self._http2.pending_bytes():
             self._transport.write(data)
+            self._progress = self._loop.time()
             if self._paused:
                 return
+        self._http2.dispatch()  # streams whose answers have left are over
         if self._http2.is_over:
             self._close()
 
@@ -226,6 +232,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         """Send an OK answer; `body` is a framed message."""
         self._answered(stream_id)
         if not self._closed:
+            self._unsent.add(stream_id)
             self._http2.respond(stream_id, _OK_HEADERS, body, _OK_TRAILERS)
             if not self._flush_scheduled:
                 self._schedule_flush()
@@ -328,6 +335,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     def on_closed(self, stream_id: int) -> None:
         """A stream is over."""
+        self._unsent.discard(stream_id)
         stream = self._streams.pop(stream_id, None)
         if stream is not None and not stream.done:
             self._abandon(stream)

@@ -10,7 +10,7 @@ from frontend.predict import bind_inputs, check_method_name, choose_outputs
 from frontend.router import Call, Router
 from protos.errors import ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
-from protos.response_view import output_key, response_parts
+from protos.response_view import response_parts
 from protos.tensor_view import parse_predict_request
 
 
@@ -27,8 +27,8 @@ class PredictCall(Call):
         route: Route = self.route
         keys = route.output_keys
         if self.outputs:
-            keys = tuple([output_key(route.signature.outputs[i]) for i in self.outputs])
-        self.stream.reply(b"".join(response_parts(keys, tensors, route.spec_field, as_content=self.as_content)))
+            keys = tuple([keys[i] for i in self.outputs])
+        self.stream.reply(*response_parts(keys, tensors, route.spec_field, as_content=self.as_content))
 
     def fail(self, error: ServingError) -> None:
         """Answer with a status."""

@@ -54,9 +54,9 @@ def _percent_encode(data: bytes) -> bytes:
     return b"".join([b"%c" % byte if byte in _PLAIN else b"%%%02X" % byte for byte in data])
 
 
-def frame(message: bytes) -> bytes:
-    """A message with its five-byte prefix, not compressed."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
+def frame(*message: bytes | memoryview) -> bytes:
+    """A message, given in parts, with its five-byte prefix, not compressed."""
+    return b"".join((b"\0", sum(map(len, message)).to_bytes(4, "big"), *message))
 
 
 def declared_size(prefix: bytes) -> int:

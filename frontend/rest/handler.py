@@ -19,6 +19,9 @@ from protos.tensor_view import Target
 
 log = logging.getLogger("tensormux.frontend")
 
+# Upstream's limit: a small body must not become hours of work.
+_MAX_INFLATED_BYTES = 100 << 20
+
 
 class RestHandler:
     """The REST API as one callable for `HttpConnection`."""
@@ -26,7 +29,7 @@ class RestHandler:
     def __init__(self, router: Router, config: FrontendConfig) -> None:
         self._router = router
         self._replies = Replies(cors=config.enable_cors)
-        self._max_body_bytes = config.max_body_bytes
+        self._max_inflated_bytes = min(config.max_body_bytes, _MAX_INFLATED_BYTES)
         self._predict = Predict(
             router,
             self._replies,
@@ -42,11 +45,13 @@ class RestHandler:
                 return
             url = urls.route(exchange.method, exchange.target)
             if url.kind is Kind.PREDICT:
-                body = self._decoded(exchange) if exchange.content_encoding else exchange.body
-                if len(body) > self._max_body_bytes:
-                    message = f"the decompressed body is larger than {self._max_body_bytes} bytes"
-                    exchange.respond(413, encode_error(message), self._replies.headers)
-                    return
+                body, exchange.body = exchange.body, b""
+                if b"gzip" in exchange.content_encoding:
+                    body = _gunzip(body, self._max_inflated_bytes)
+                    if len(body) > self._max_inflated_bytes:
+                        message = f"the decompressed body is larger than {self._max_inflated_bytes} bytes"
+                        exchange.respond(413, encode_error(message), self._replies.headers)
+                        return
                 self._predict(exchange, url, body)
             elif url.kind is Kind.STATUS:
                 self._status(exchange, url)
@@ -66,25 +71,6 @@ class RestHandler:
             raise ServingError(Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
         exchange.respond(200, b"", b"Content-Type: text/html; charset=ISO-8859-1\r\n" + self._replies.cors)
 
-    def _decoded(self, exchange: Exchange) -> bytes:
-        """The body without its content encoding; encodings other than gzip are left as they are, as upstream does.
-
-        Of a body that is larger than the limit once inflated, one byte more than that is returned.
-
-        Raises:
-            ServingError: INVALID_ARGUMENT, not gzip.
-        """
-        if b"gzip" not in exchange.content_encoding:
-            return exchange.body
-        inflater = zlib.decompressobj(wbits=31)
-        try:
-            body = inflater.decompress(exchange.body, self._max_body_bytes + 1)
-        except zlib.error as error:
-            raise invalid_argument(f"the body is not valid gzip data: {error}") from None
-        if len(body) <= self._max_body_bytes and not inflater.eof:
-            raise invalid_argument("the body is not valid gzip data: it ends too soon")
-        return body
-
     def _status(self, exchange: Exchange, url: urls.Route) -> None:
         catalog = self._router.catalog
         version = url.version
@@ -96,3 +82,19 @@ class RestHandler:
         target = Target(url.model, url.version, url.label, "")
         spec, signatures = model_metadata(self._router.catalog, target)
         exchange.respond(200, encode_metadata(spec, signatures), self._replies.headers)
+
+
+def _gunzip(data: bytes, max_bytes: int) -> bytes:
+    """What gzip data holds; one byte more than `max_bytes` when it is larger.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, not gzip data.
+    """
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        body = inflater.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise invalid_argument(f"the body is not valid gzip data: {error}") from None
+    if len(body) <= max_bytes and not inflater.eof:
+        raise invalid_argument("the body is not valid gzip data: it ends too soon")
+    return body

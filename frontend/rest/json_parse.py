@@ -27,6 +27,8 @@ from protos.errors import invalid_argument
 MAX_TOLERANT_BYTES = 2 << 20
 # From this size on it is worth a try whether NaN and infinities were the only trouble, with Python's own parser.
 _STDLIB_BYTES = 4096
+# More would hold the loop for seconds.
+_MAX_STDLIB_BYTES = 32 << 20
 # Escapes of surrogates, paired or not: Python's parser does not check them.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _INTEGER_CHARS = 20
@@ -49,7 +51,7 @@ def parse_object(body: bytes) -> dict[str, object]:
 
 def _parse_again(body: bytes, error: orjson.JSONDecodeError) -> object:
     """The value of a body that orjson refused with `error`."""
-    if len(body) >= _STDLIB_BYTES and _SURROGATE.search(body) is None:
+    if _STDLIB_BYTES <= len(body) <= _MAX_STDLIB_BYTES and _SURROGATE.search(body) is None:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(body.decode(), parse_int=_integer, parse_float=_finite)
     if len(body) > MAX_TOLERANT_BYTES:

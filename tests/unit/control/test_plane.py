@@ -86,6 +86,7 @@ class Rig:
             worker_config=WorkerConfig(),
             frontend_config=FrontendConfig(),
             own_frontends=["frontend-0"],
+            own_workers=["worker-0", "worker-1"],
             silence_seconds=10.0,
             start_timeout_seconds=0.0,
         )

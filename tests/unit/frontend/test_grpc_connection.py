@@ -427,6 +427,18 @@ def test_a_client_that_does_not_read_is_cut_off_and_holds_little() -> None:
         wait_until(lambda: doors.open_count() == 0)
 
 
+def test_a_client_that_opens_no_window_is_cut_off() -> None:
+    with Grpc(request_timeout_seconds=0.2) as doors, doors.connect() as sock:
+        client = Client(sock)
+        client.http2.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 0})
+        client.send()
+        for _ in range(3):
+            stream = client.request(b"/test/Large")
+            client.http2.send_data(stream, wire.frame(b"100000"), end_stream=True)
+        client.send()
+        wait_until(lambda: doors.open_count() == 0)
+
+
 def test_a_closed_connection_whose_client_does_not_read_is_not_kept() -> None:
     with Grpc(request_timeout_seconds=0.2) as doors, doors.connect() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

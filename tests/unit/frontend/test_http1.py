@@ -424,6 +424,17 @@ def test_a_client_that_closes_cancels(doors: Http, rest: bytes) -> None:
     assert doors.cancelled == ["/wait0", "/wait1"]
 
 
+def test_trailers_are_not_header_fields(doors: Http) -> None:
+    head = b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with doors.connect() as sock, Reader(sock) as reader:
+        sock.sendall(head + b"3\r\nabc\r\n0\r\nContent-Encoding: gzip\r\nExpect: nothing\r\n\r\n")
+        doors.wait_for(1)
+        (exchange,) = doors.waiting
+        assert (exchange.body, exchange.content_encoding) == (b"abc", b"")
+        doors.answer("/wait")
+        assert reader.reply().body == b"/wait"
+
+
 def test_a_client_that_goes_away_cancels(doors: Http) -> None:
     with doors.connect() as sock:
         sock.sendall(get("/wait0") + get("/wait1") + get("/half", "Content-Length: 9") + b"abc")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from frontend.http2 import CANCEL, NO_ERROR, ConnectionBroken, Headers, Http2
+from frontend.http2 import NO_ERROR, ConnectionBroken, Headers, Http2
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 REQUEST = [
@@ -22,6 +22,8 @@ REQUEST = [
 ]
 OK = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 TRAILERS = ((b"grpc-status", b"0"),)
+
+CANCEL = int(ngh2.ErrorCode.CANCEL)
 
 
 class Recorder:
