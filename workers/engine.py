@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from time import monotonic_ns, perf_counter_ns
+from time import monotonic_ns
 from typing import Any
+
+import msgspec
 
 from protos.arena import ArenaReader
 from protos.errors import Code, ServingError
@@ -78,7 +80,7 @@ class Outbox:
 class _Ticket:
     """What a waiting task needs to be run and answered."""
 
-    __slots__ = ("outbox", "request_id", "resident", "prepared", "input_bytes", "task")
+    __slots__ = ("outbox", "request_id", "resident", "prepared", "input_bytes")
 
     def __init__(
         self, outbox: Outbox, request_id: int, resident: Resident, prepared: Prepared, input_bytes: int
@@ -88,8 +90,18 @@ class _Ticket:
         self.resident = resident
         self.prepared = prepared
         self.input_bytes = input_bytes
-        # Of an inline call that was adopted.
-        self.task: Task | None = None
+
+
+class _InlineCall(msgspec.Struct, gc=False):
+    """A call on the loop's thread (a Struct for the speed of making one); `task` is set when it is adopted."""
+
+    outbox: Any
+    request_id: int
+    resident: Any
+    prepared: Any
+    input_bytes: int
+    arrays: list[Any]
+    task: Task | None
 
 
 class Engine:
@@ -108,8 +120,6 @@ class Engine:
         # Without batching: versions that have requests waiting; each gets a turn, whatever the others have.
         self._turns: deque[Resident] = deque()
         self._running = 0
-        # The inline call under way.
-        self._inline: tuple[_Ticket, list[Any]]
         self.outstanding = 0
         # Set by the worker; they refer to each other.
         self.residency: Residency
@@ -136,8 +146,8 @@ class Engine:
             input_bytes = sum([array.nbytes for array in arrays])
             if self._scheduler is None:
                 if prepared.modes.is_inline(input_bytes):
-                    ticket = _Ticket(outbox, request.id, resident, prepared, input_bytes)
-                    outbox.add(request.id, self._run_inline(ticket, arrays))
+                    call = _InlineCall(outbox, request.id, resident, prepared, input_bytes, arrays, None)
+                    outbox.add(request.id, self._run_inline(call))
                     return
                 rows = 0
             else:
@@ -148,39 +158,40 @@ class Engine:
         except Exception as error:
             outbox.fail(request.id, as_serving_error(error))
 
-    def _run_inline(self, ticket: _Ticket, arrays: list[Any]) -> list[Any]:
+    def _run_inline(self, call: _InlineCall) -> list[Any]:
         """Run a cheap graph on this thread.
 
         Raises:
             Deposed: it was not cheap this time, and another thread leads the loop by now.
         """
-        prepared = ticket.prepared
-        self._inline = (ticket, arrays)
-        self.takeover.enter(self._adopt_inline)
-        started = perf_counter_ns()
+        token = self.takeover.enter(call)
+        started_ns = monotonic_ns()
         outputs, error = None, None
         try:
-            outputs = prepared.run(Lane.INLINE, arrays)
+            outputs = call.prepared.run(Lane.INLINE, call.arrays)
         except Exception as failure:
             error = failure
-        if not self.takeover.leave():
-            self._executor.hand_in(ticket.task, outputs, error)
+        if not self.takeover.leave(token):
+            self._executor.hand_in(call.task, outputs, error)
             raise Deposed
         if error is not None:
             try:
                 raise error
             finally:
                 error = None  # its traceback leads back to this frame, and would keep the inputs
-        prepared.modes.sample(ticket.input_bytes, started)
+        call.prepared.modes.sample(call.input_bytes, started_ns)
         assert outputs is not None
         return outputs
 
-    def _adopt_inline(self) -> None:
-        """The call under way outlives its thread's leadership: from now on it counts as one of the executor's."""
-        ticket, arrays = self._inline
-        ticket.prepared.modes.held_up(ticket.input_bytes)
-        ticket.task = Task(arrays, 0, 0, ticket)
-        self._count(ticket.task)
+    def adopt(self, call: _InlineCall | tuple[Prepared, int]) -> None:
+        """An inline call under way outlives its thread's leadership: from now on it is one of the executor's."""
+        if isinstance(call, tuple):  # a batch, which is counted already
+            call[0].modes.held_up(call[1])
+            return
+        call.prepared.modes.held_up(call.input_bytes)
+        ticket = _Ticket(call.outbox, call.request_id, call.resident, call.prepared, call.input_bytes)
+        call.task = Task(call.arrays, 0, 0, ticket)
+        self._count(call.task)
         self._running += 1
 
     def _count(self, task: Task) -> None:
@@ -252,9 +263,9 @@ class Engine:
             lane = Lane.CALLER
 
         def job() -> list[Any]:
-            started = perf_counter_ns()
+            started_ns = monotonic_ns()
             outputs = prepared.run(lane, inputs)
-            prepared.modes.report(lane, input_bytes, (perf_counter_ns() - started) / 1000)
+            prepared.modes.report(lane, input_bytes, (monotonic_ns() - started_ns) / 1000)
             return outputs
 
         self._running += 1
@@ -287,12 +298,12 @@ class Engine:
                     names=prepared.input_names,
                     pad_variable_length=config.pad_variable_length_inputs,
                 )
-                started = perf_counter_ns()
+                started_ns = monotonic_ns()
                 outputs = prepared.run(lane, inputs)
                 if lane == Lane.INLINE:
-                    prepared.modes.sample(input_bytes, started)
+                    prepared.modes.sample(input_bytes, started_ns)
                 else:
-                    prepared.modes.report(lane, input_bytes, (perf_counter_ns() - started) / 1000)
+                    prepared.modes.report(lane, input_bytes, (monotonic_ns() - started_ns) / 1000)
             except Exception as error:
                 if len(tasks) == 1:
                     return [as_serving_error(error)]
@@ -306,9 +317,9 @@ class Engine:
 
         lane = prepared.modes.choose(input_bytes)
         if lane == Lane.INLINE:
-            self.takeover.enter(lambda: prepared.modes.held_up(input_bytes))
+            token = self.takeover.enter((prepared, input_bytes))
             outcomes = job(lane)
-            if not self.takeover.leave():
+            if not self.takeover.leave(token):
                 self._executor.hand_in(batch, outcomes, None)
                 raise Deposed
             scheduler.done(batch)

@@ -13,7 +13,7 @@ not counted (TensorFlow optimizes the graph then).
 from __future__ import annotations
 
 from enum import IntEnum
-from time import perf_counter_ns
+from time import monotonic_ns
 
 
 class Lane(IntEnum):
@@ -101,7 +101,7 @@ class RunModes:
 
     def sample(self, input_bytes: int, started_ns: int) -> None:
         """Count an inline call that began at `started_ns` and has just ended; most are not worth counting."""
-        self.report_inline(input_bytes, (perf_counter_ns() - started_ns) / 1000)
+        self.report_inline(input_bytes, (monotonic_ns() - started_ns) / 1000)
 
     def report_inline(self, input_bytes: int, duration_us: float) -> None:
         """Count a finished inline call, if it is worth it."""

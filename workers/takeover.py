@@ -6,8 +6,8 @@ microseconds. A watchdog looks at the call under way; when it has lasted too lon
 takes the loop over in whatever state it is. The old one, when its call returns at last, hands in the outcome like an
 executor thread and ends.
 
-The loop's state needs no lock: only the leader touches it, and leadership changes hands under a lock while the old
-leader is inside TensorFlow.
+The loop's state needs no lock: only the leader touches it. Leadership goes with a token, a list that holds the call
+under way: whoever pops it, the leader that has returned from its call or the watchdog, decides (a pop is atomic).
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from time import monotonic_ns
+from typing import Any
 
 _LOOK_EVERY_S = 0.02
 # How long a call may hold up the loop.
 LIMIT_NS = 50_000_000
+
+Token = list[Any]
 
 
 class Deposed(BaseException):
@@ -30,52 +33,51 @@ class Takeover:
 
     Args:
         lead: runs the loop, on a new thread.
+        adopt: told of a call whose leader is being deposed while it runs.
         limit_ns: how long a call may take.
     """
 
-    def __init__(self, lead: Callable[[], None], *, limit_ns: int = LIMIT_NS) -> None:
+    def __init__(self, lead: Callable[[], None], adopt: Callable[[Any], None], *, limit_ns: int = LIMIT_NS) -> None:
         self._lead = lead
+        self._adopt = adopt
         self._limit_ns = limit_ns
-        self._lock = threading.Lock()
-        self._leader = threading.current_thread()
+        self._token: Token = []
         self._since_ns = 0
-        self._adopt: Callable[[], None] = _nothing
         self._stopped = threading.Event()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    def enter(self, adopt: Callable[[], None]) -> None:
-        """The leader is about to make a call; `adopt` is called, with the call still running, if it is deposed."""
-        self._adopt = adopt
+    def enter(self, call: Any) -> Token:
+        """The leader is about to make a call; what it gets is for `leave`."""
         self._since_ns = monotonic_ns()
+        token = self._token
+        token.append(call)
+        return token
 
-    def leave(self) -> bool:
+    def leave(self, token: Token) -> bool:
         """The call has returned. False: another thread leads now, and the outcome is to be handed in to it."""
-        with self._lock:
-            if self._leader is not threading.current_thread():
-                return False
-            self._since_ns = 0
-            self._adopt = _nothing
-            return True
+        try:
+            token.pop()
+        except IndexError:
+            return False
+        self._since_ns = 0
+        return True
 
     def _watch(self) -> None:
         while not self._stopped.wait(_LOOK_EVERY_S):
             since_ns = self._since_ns
             if since_ns and monotonic_ns() - since_ns > self._limit_ns:
-                self._take_over(since_ns)
+                self._take_over()
 
-    def _take_over(self, since_ns: int) -> None:
-        with self._lock:
-            if self._since_ns != since_ns:
-                return  # it has just returned
-            self._since_ns = 0
-            self._adopt()
-            self._leader = threading.Thread(target=self._lead, name="leader", daemon=True)
-            self._leader.start()
+    def _take_over(self) -> None:
+        try:
+            call = self._token.pop()
+        except IndexError:
+            return  # it has just returned
+        self._since_ns = 0
+        self._token = []
+        self._adopt(call)
+        threading.Thread(target=self._lead, name="leader", daemon=True).start()
 
     def stop(self) -> None:
         """Watch no longer."""
         self._stopped.set()
-
-
-def _nothing() -> None:
-    """Stands for no call."""

@@ -233,7 +233,7 @@ class Worker:
             on_unload=self._engine.unloading,
         )
         self._engine.residency = self._residency
-        self._engine.takeover = Takeover(self._lead)
+        self._engine.takeover = Takeover(self._lead, self._engine.adopt)
         for source in (self._router, self._runners.wake_fd, self._loaders.wake_fd):
             self._poller.register(source, zmq.POLLIN)
         self._report(full=True)

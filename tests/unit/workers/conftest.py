@@ -49,7 +49,7 @@ class Parts:
             on_unload=self.engine.unloading,
         )
         self.engine.residency = self.residency
-        self.engine.takeover = Takeover(lambda: None, limit_ns=1 << 62)
+        self.engine.takeover = Takeover(lambda: None, self.engine.adopt, limit_ns=1 << 62)
         self.now_ns = 0
         self.retries = 0
         self._poll = select.poll()
