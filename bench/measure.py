@@ -10,6 +10,7 @@ from bench import h2load, payloads, processes, wrk
 from bench.generator import GeneratorFailed, Load
 from bench.scenarios import Scenario
 from bench.server import Target
+from bench.yardstick import yardstick_ms
 
 WARM_UP_SECONDS = 2
 
@@ -27,6 +28,7 @@ class Result(NamedTuple):
         cpu_us: by role; empty when the processes aren't known.
         generator_cpu_us: of the load generator, which shares the machine.
         problem: why the numbers don't count; empty if they do.
+        yardstick_ms: how slow the machine was (see `bench.yardstick`).
     """
 
     scenario: str
@@ -38,6 +40,7 @@ class Result(NamedTuple):
     cpu_us: dict[str, float]
     generator_cpu_us: float
     problem: str
+    yardstick_ms: float = 0.0
 
     @property
     def server_cpu_us(self) -> float:
@@ -96,10 +99,12 @@ def measure(scenario: Scenario, target: Target, *, seconds: int, folder: Path) -
     try:
         reply_bytes = payloads.call(target, payload, scenario)
         load(min(seconds, WARM_UP_SECONDS), reply_bytes)
+        yardstick = yardstick_ms()
         before = processes.snapshot(target.pids)
         loaded = load(seconds, reply_bytes)
         cpu_seconds = processes.cpu_between(before, processes.snapshot(target.pids))
-        result = result_of(scenario, loaded, cpu_seconds)
+        yardstick = (yardstick + yardstick_ms()) / 2
+        result = result_of(scenario, loaded, cpu_seconds)._replace(yardstick_ms=yardstick)
         if payloads.call(target, payload, scenario) != reply_bytes:
             return result._replace(problem="the answer after the run has another length than the one before")
     except (payloads.WrongAnswer, GeneratorFailed, processes.ProcessEnded) as error:

@@ -13,9 +13,10 @@ _ROLES = ("frontend", "worker", "control")
 
 
 def heading(roles: Sequence[str]) -> str:
-    """The first line of the table; CPU times are microseconds a request."""
+    """The first line of the table; CPU times are microseconds a request, `yard ms` is how slow the machine was."""
     columns = "".join(f"{role[:14]:>15}" for role in roles)
-    return f"{'scenario':<26}{'OK req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}{columns}{'generator':>11}"
+    figures = f"{'OK req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}"
+    return f"{'scenario':<26}{figures}{columns}{'generator':>11}{'yard ms':>9}"
 
 
 def line(result: Result, roles: Sequence[str]) -> str:
@@ -24,7 +25,7 @@ def line(result: Result, roles: Sequence[str]) -> str:
     total = f"{result.server_cpu_us:>9.1f}" if result.cpu_us else f"{'-':>9}"
     text = (
         f"{result.scenario:<26}{result.ok_per_second:>10,.0f}{result.p50_ms:>9.2f}{result.p99_ms:>9.2f}"
-        f"{total}{columns}{result.generator_cpu_us:>11.1f}"
+        f"{total}{columns}{result.generator_cpu_us:>11.1f}{result.yardstick_ms:>9.1f}"
     )
     return f"{text}\n  FAILED: {result.problem}" if result.problem else text
 

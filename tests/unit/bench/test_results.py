@@ -4,7 +4,7 @@ import numpy as np
 import orjson
 import pytest
 
-from bench import generator, measure, payloads, report, server, startup
+from bench import generator, measure, payloads, report, server, startup, yardstick
 from bench.__main__ import main
 from bench.generator import Load
 from bench.scenarios import MODELS, SCENARIOS
@@ -42,10 +42,11 @@ def test_result_counts_right_answers_and_cpu_of_all():
 
 def test_table_has_a_column_for_each_role():
     result = measure.result_of(SCENARIO, LOAD._replace(problem="too bad"), {"frontend": 0.03, "worker": 0.01})
+    result = result._replace(yardstick_ms=7.5)
     roles = report.roles_of(result)
-    assert report.heading(roles).split()[-4:] == ["frontend", "worker", "control", "generator"]
+    assert report.heading(roles).split()[-6:] == ["frontend", "worker", "control", "generator", "yard", "ms"]
     first, second = report.line(result, roles).splitlines()
-    assert first.split() == ["grpc-half_plus_two", "450", "1.50", "9.00", "40.0", "30.0", "10.0", "-", "20.0"]
+    assert first.split() == ["grpc-half_plus_two", "450", "1.50", "9.00", "40.0", "30.0", "10.0", "-", "20.0", "7.5"]
     assert len(first) == len(report.heading(roles))
     assert second == "  FAILED: too bad"
     other = measure.result_of(SCENARIO, LOAD, {"tensorflow_model_server": 0.05})
@@ -156,3 +157,7 @@ def test_a_slow_or_large_start_is_a_miss():
         "frontend took 0.60 s",
         "control takes 81 MB",
     ]
+
+
+def test_the_yardstick_is_cpu_time():
+    assert 0.1 < yardstick.yardstick_ms() < 10_000
