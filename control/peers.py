@@ -59,7 +59,6 @@ class Peer:
     seq: int = 0
     acked_epoch: int = 0
     outstanding: int = 0
-    rss_bytes: int = 0
     snapshot: bytes = b""
     sent_epoch: int = 0
     sent_at: float = 0.0
@@ -202,7 +201,7 @@ class PeerTable:
         match message:
             case Heartbeat():
                 self._acked(peer, message.epoch)
-                peer.outstanding, peer.rss_bytes = message.outstanding, message.rss_bytes
+                peer.outstanding = message.outstanding
                 if peer.wants_full:
                     self._ask_full(peer, now)
                 if peer.acked_epoch < peer.sent_epoch and now - peer.sent_at > MEND_AFTER_SECONDS:
@@ -263,7 +262,13 @@ class PeerTable:
         """Let the silent ones leave."""
         for peer in self:
             if now - peer.heard_at > self._silence_seconds:
-                LOGGER.error("%s (pid %d) has been silent for %.1f s", peer.name, peer.hello.pid, now - peer.heard_at)
+                LOGGER.error(
+                    "%s (pid %d) has been silent for %.1f s; it had %d requests outstanding",
+                    peer.name,
+                    peer.hello.pid,
+                    now - peer.heard_at,
+                    peer.outstanding,
+                )
                 self._leave(peer, silent=True)
 
     def _leave(self, peer: Peer, *, silent: bool) -> None:

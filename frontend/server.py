@@ -20,7 +20,6 @@ from frontend.rest.json_encode import encode_error
 from frontend.router import Router
 from protos.channel import Channel, Frames, LoopReader
 from protos.errors import Code, ServingError
-from protos.memory import ResidentMemory
 from protos.messages import (
     PROTOCOL_VERSION,
     Catalog,
@@ -71,7 +70,6 @@ class Server:
         self._ended: asyncio.Future[None] = loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._memory = ResidentMemory()
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -103,7 +101,7 @@ class Server:
             self._send(self._hello)
             self._loop.call_later(_HELLO_EVERY_S, self._beat)
             return
-        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding, rss_bytes=self._memory.read()))
+        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding))
         self._loop.call_later(self._config.heartbeat_seconds, self._beat)
 
     def _on_control(self, frames: Frames) -> None:
@@ -146,7 +144,7 @@ class Server:
         if message.serving and not self._opening and not self._stopping:
             self._opening = True
             self._spawn(self._open(self._config))
-        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding, rss_bytes=self._memory.read()))
+        self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding))
 
     def reload(self, config: bytes, done: Callable[[ServingError], None]) -> None:
         """Pass a new model configuration on to control; `done` gets the outcome (code OK when it was applied)."""

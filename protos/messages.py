@@ -251,11 +251,10 @@ class FrontendReport(msgspec.Struct, tag=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, tag=True, kw_only=True):
-    """Sent every `heartbeat_seconds`. `epoch` is the last snapshot applied, `outstanding` requests in flight."""
+    """Sent every `heartbeat_seconds`; `epoch` is that of the last snapshot applied, `outstanding` counts requests."""
 
     epoch: int
     outstanding: int = 0
-    rss_bytes: int = 0
 
 
 class ReloadRequest(msgspec.Struct, tag=True, kw_only=True):

@@ -22,7 +22,6 @@ import zmq
 
 from protos.channel import Channel, has_message
 from protos.errors import Code, ServingError
-from protos.memory import ResidentMemory
 from protos.messages import (
     PROTOCOL_VERSION,
     Desired,
@@ -109,7 +108,6 @@ class Worker:
         self._ended = threading.Event()
         self._failure: BaseException | None = None
         self.stop_requested = False
-        self._memory = ResidentMemory()
 
     # --- loop ---
 
@@ -169,9 +167,7 @@ class Worker:
             return self._next_beat_ns
         if now_ns >= self._next_beat_ns:
             self._next_beat_ns = now_ns + int(self._config.heartbeat_seconds * 1e9)
-            self._send_control(
-                Heartbeat(epoch=self._epoch, outstanding=self._engine.outstanding, rss_bytes=self._memory.read())
-            )
+            self._send_control(Heartbeat(epoch=self._epoch, outstanding=self._engine.outstanding))
         if self.stop_requested and self._stop_at_ns is None:
             self._begin_stop(10.0)
         due_ns = self._next_beat_ns

@@ -21,7 +21,7 @@ from protos import messages as m
             servables=[m.ServableReport(name="m", version=1, state=30, signatures=b"\0\xff")],
         ),
         m.FrontendReport(epoch=1, grpc_open=True, rest_error="in use"),
-        m.Heartbeat(epoch=3, outstanding=1, rss_bytes=2),
+        m.Heartbeat(epoch=3),
         m.ReloadRequest(id=1, config=b"\x0a\x00"),
     ],
 )
