@@ -184,8 +184,7 @@ class App:
         self._plane.apply(self._startup.model_config)
         # Workers first: TensorFlow takes the longest.
         for index, device in enumerate(self._startup.devices):
-            over_tcp = self._options.external_frontends
-            self._supervisor.start(worker_spec(index, device, control=endpoint, run=self._run, over_tcp=over_tcp))
+            self._supervisor.start(worker_spec(index, device, control=endpoint, run=self._run))
         for index in range(self._startup.num_frontends):
             self._supervisor.start(frontend_spec(index, control=endpoint, unix=self._unix))
         if self._options.control_endpoint:

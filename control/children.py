@@ -135,13 +135,13 @@ def local_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def worker_spec(index: int, device: Device, *, control: str, run: RunDirectory, over_tcp: bool) -> ChildSpec:
-    """The worker of one device. `over_tcp`: front ends run elsewhere, so it takes inferences at a TCP port."""
+def worker_spec(index: int, device: Device, *, control: str, run: RunDirectory) -> ChildSpec:
+    """The worker of one device."""
     name = f"worker-{index}"
 
     def env(generation: int) -> Mapping[str, str]:
         # An endpoint is never used twice: a message for an earlier life must not reach a later one.
-        bind = "tcp://0.0.0.0:*" if over_tcp else run.ipc(f"{name}-{generation}.sock")
+        bind = run.ipc(f"{name}-{generation}.sock")
         return {
             **_common_env(name, control),
             ENV_BIND: bind,

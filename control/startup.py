@@ -178,6 +178,8 @@ def _check_own_flags(options: Options) -> None:
             raise invalid_argument(f"--{name} must be from {lowest:.15g} to {highest:.15g}; was {value}")
     if (options.external_workers or options.external_frontends) and not options.control_endpoint:
         raise invalid_argument("--external_workers and --external_frontends need --control_endpoint")
+    if options.external_frontends and not options.external_workers:
+        raise invalid_argument("--external_frontends needs --external_workers: workers started here listen here only")
 
 
 def _rest_port(options: Options, complaints: list[str]) -> int:

@@ -13,7 +13,7 @@ from protos.channel import Frames, LoopReader
 from protos.messages import Infer, WorkerEntry
 
 if TYPE_CHECKING:
-    from frontend.router import Call
+    from frontend.call import Call
 
 _WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 

@@ -15,10 +15,11 @@ from time import monotonic_ns
 import msgspec
 import zmq
 
+from frontend.call import Call
 from frontend.catalog import Catalog, Model, Route, Version
 from frontend.link import Link
 from protos import messages
-from protos.arena import Arena, Block
+from protos.arena import Arena
 from protos.channel import Channel, Frames
 from protos.errors import Code, ServingError
 from protos.messages import (
@@ -46,54 +47,6 @@ _MANY = 2_000
 _ARENA_BYTES = 256 << 20
 # `Call.tries` of a call that nobody waits for.
 _ABANDONED = -1
-
-
-class Call:
-    """One inference on its way; the protocols derive their own.
-
-    Attributes:
-        target: what the client asked for; looked up again when a version goes away.
-        route: what that meant when the request was last sent.
-        inputs: tensors in the signature's order.
-        outputs: positions of the wanted outputs, empty for all.
-        deadline_ns: monotonic; 0 for none.
-        large: some input may be big enough to travel outside the header.
-        blocks: shared memory that the worker reads; held until it has answered.
-    """
-
-    __slots__ = (
-        "id",
-        "target",
-        "route",
-        "inputs",
-        "outputs",
-        "deadline_ns",
-        "large",
-        "link",
-        "tries",
-        "lost",
-        "blocks",
-    )
-
-    id: int
-    target: Target
-    route: Route
-    inputs: list[Tensor]
-    outputs: tuple[int, ...]
-    deadline_ns: int
-    large: bool
-    link: Link | None
-    tries: int
-    lost: bool
-    blocks: list[Block]
-
-    def complete(self, tensors: list[Tensor]) -> None:
-        """The answer; data of tensors is never a frame number here."""
-        raise NotImplementedError
-
-    def fail(self, error: ServingError) -> None:
-        """No answer, and why."""
-        raise NotImplementedError
 
 
 class Router:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from frontend.call import Call
 from frontend.catalog import Route
 from frontend.grpc.connection import Stream
 from frontend.predict import bind_inputs, check_method_name, choose_outputs
-from frontend.router import Call, Router
+from frontend.router import Router
 from protos.errors import ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
 from protos.response_view import response_parts

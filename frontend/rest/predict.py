@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from time import monotonic_ns
 
+from frontend.call import Call
 from frontend.catalog import DEFAULT_SIGNATURE
 from frontend.exchange import Exchange
 from frontend.predict import check_method_name
@@ -12,7 +13,7 @@ from frontend.rest.json_encode import encode_predict
 from frontend.rest.json_tensors import parse_predict
 from frontend.rest.replies import Replies
 from frontend.rest.urls import Route as UrlRoute
-from frontend.router import Call, Router
+from frontend.router import Router
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
 from protos.tensor_view import Target

@@ -69,7 +69,7 @@ def test_a_long_temporary_directory_is_passed_over(tmp_path: Path, monkeypatch: 
 
 
 def test_a_worker_is_pinned_and_never_reuses_an_endpoint(run: RunDirectory) -> None:
-    spec = worker_spec(3, Device("gpu:1", "7"), control="ipc:///c", run=run, over_tcp=False)
+    spec = worker_spec(3, Device("gpu:1", "7"), control="ipc:///c", run=run)
     first, second = spec.env(1), spec.env(2)
     assert spec.name == "worker-3"
     assert spec.argv == (sys.executable, "-P", "-m", "workers")
@@ -79,11 +79,6 @@ def test_a_worker_is_pinned_and_never_reuses_an_endpoint(run: RunDirectory) -> N
     assert first["CUDA_VISIBLE_DEVICES"] == "7"
     assert first["TENSORMUX_BIND"] == run.ipc("worker-3-1.sock")
     assert second["TENSORMUX_BIND"] == run.ipc("worker-3-2.sock")
-
-
-def test_a_worker_for_front_ends_elsewhere_takes_a_tcp_port(run: RunDirectory) -> None:
-    spec = worker_spec(0, Device("cpu:0", "-1"), control="tcp://127.0.0.1:1", run=run, over_tcp=True)
-    assert spec.env(1)["TENSORMUX_BIND"] == "tcp://0.0.0.0:*"
 
 
 def test_a_front_end_inherits_the_unix_socket(tmp_path: Path) -> None:

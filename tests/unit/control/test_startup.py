@@ -94,6 +94,10 @@ ALL_PARALLELISM = (
         ([BASE, "--request_timeout_seconds=0"], "--request_timeout_seconds must be from 0.001 to 604800; was 0.0"),
         ([BASE, "--external_workers=1"], "--external_workers and --external_frontends need --control_endpoint"),
         ([BASE, "--external_frontends"], "--external_workers and --external_frontends need --control_endpoint"),
+        (
+            [BASE, "--external_frontends", "--control_endpoint=tcp://*:9000"],
+            "--external_frontends needs --external_workers: workers started here listen here only",
+        ),
         ([BASE, "--devices=0"], "--devices: there is no GPU 0; found 0"),
     ],
 )

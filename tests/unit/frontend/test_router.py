@@ -14,7 +14,8 @@ import pytest
 import zmq
 
 from frontend import router as router_module
-from frontend.router import Call, Router
+from frontend.call import Call
+from frontend.router import Router
 from protos import messages
 from protos.channel import Channel, Frames, LoopReader
 from protos.errors import Code, ServingError
