@@ -79,8 +79,11 @@ class Doors:
         return future.result(10)
 
     def drain(self, seconds: float) -> concurrent.futures.Future[None]:
-        """Begin to drain all connections."""
-        return asyncio.run_coroutine_threadsafe(self.connections.drain(seconds), self._loop)
+        """Drain all connections; every one has been told when this returns."""
+        drained = asyncio.run_coroutine_threadsafe(self.connections.drain(seconds), self._loop)
+        loops.wait_until(lambda: self.connections.draining)
+        self.call(lambda: None)  # the turn of the loop in which they are told has ended
+        return drained
 
     def open_count(self) -> int:
         """Connections that are open now."""
