@@ -22,7 +22,9 @@ class Call:
         route: what that meant when the request was last sent.
         inputs: tensors in the signature's order.
         outputs: positions of the wanted outputs, empty for all.
+        method: position in `messages.METHODS`.
         deadline_ns: monotonic; 0 for none.
+        started_ns: when the request was here, monotonic.
         large: some input may be big enough to travel outside the header.
         blocks: shared memory that the worker reads; held until it has answered.
     """
@@ -34,6 +36,7 @@ class Call:
         "inputs",
         "outputs",
         "deadline_ns",
+        "started_ns",
         "large",
         "link",
         "tries",
@@ -45,8 +48,10 @@ class Call:
     target: Target
     route: Route
     inputs: list[Tensor]
+    method = 0
     outputs: tuple[int, ...]
     deadline_ns: int
+    started_ns: int
     large: bool
     link: Link | None
     tries: int

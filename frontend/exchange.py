@@ -21,6 +21,19 @@ _STATUS_LINES = {code: f"HTTP/1.1 {code} {reason}\r\n".encode() for code, reason
 
 JSON_TYPE = b"Content-Type: application/json\r\n"
 
+KEPT_FIELDS = frozenset(
+    (
+        b"accept",
+        b"accept-encoding",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"origin",
+        b"transfer-encoding",
+    )
+)
+
 
 class Exchange:
     """One request and its answer; `respond` is called once.
@@ -28,7 +41,7 @@ class Exchange:
     Attributes:
         method, target: of the request line, as sent.
         body: decoded from chunks, not from its content encoding.
-        content_encoding, origin: the headers of these names, empty when missing.
+        fields: header fields of `KEPT_FIELDS`, by lower-case name; of equal names the last.
         on_cancel: called when the client goes away first.
     """
 
@@ -37,8 +50,7 @@ class Exchange:
         "method",
         "target",
         "body",
-        "content_encoding",
-        "origin",
+        "fields",
         "keep_alive",
         "http10",
         "answer",
@@ -50,12 +62,15 @@ class Exchange:
         self.method = ""
         self.target = ""
         self.body: bytes = b""
-        self.content_encoding = b""
-        self.origin = b""
+        self.fields: dict[bytes, bytes] = {}
         self.keep_alive = True
         self.http10 = False
         self.answer: bytes | None = None
         self.on_cancel: Callable[[], None] | None = None
+
+    def field(self, name: bytes) -> bytes:
+        """The header field of this lower-case name; empty when it is missing."""
+        return self.fields.get(name, b"")
 
     def respond(self, status: int, body: bytes, headers: bytes = JSON_TYPE) -> None:
         """Answer; `headers` are complete header lines."""

@@ -14,7 +14,7 @@ from typing import cast
 import httptools
 
 from frontend.connections import Connections
-from frontend.exchange import Exchange
+from frontend.exchange import KEPT_FIELDS, Exchange
 from protos.messages import FrontendConfig
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -64,9 +64,6 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_bytes_seen = 0
-        self._expect = b""
-        self._transfer_encoding = b""
-        self._length = 0
         self._chunks: list[bytes] = []
         self._body_bytes = 0
         self._started = 0.0
@@ -124,16 +121,13 @@ class HttpConnection(asyncio.Protocol):
         if exchange.method == "CONNECT":
             self._refuse(501, "CONNECT is not supported")
             return
-        fields = {
-            b"Content-Encoding": exchange.content_encoding,
-            b"Origin": exchange.origin,
-            b"Expect": self._expect,
-            b"Transfer-Encoding": self._transfer_encoding,
-            b"Content-Length": b"" if self._transfer_encoding else b"%d" % self._length,
-            b"Connection": b"" if exchange.keep_alive else b"close",
-        }
+        fields = exchange.fields
+        if b"transfer-encoding" in fields:
+            fields.pop(b"content-length", None)
         lines = [b"%b %b HTTP/1.1" % (exchange.method.encode(), exchange.target.encode("latin-1"))]
-        lines += [b"%b: %b" % field for field in fields.items() if field[1]]
+        lines += [b"%b: %b" % field for field in fields.items()]
+        if not exchange.keep_alive:
+            lines.append(b"Connection: close")
         self._parser = httptools.HttpRequestParser(self)
         self._feed(b"\r\n".join([*lines, b"", b""]) + rest)
 
@@ -213,9 +207,6 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_bytes_seen = 0
-        self._expect = b""
-        self._transfer_encoding = b""
-        self._length = 0
         if not self._started:
             self._started = self._loop.time()
 
@@ -241,18 +232,9 @@ class HttpConnection(asyncio.Protocol):
         if not self._in_head:
             return  # trailer fields of a chunked body are not header fields
         key = name.lower()
-        if key == b"content-length":
-            self._length = int(value) if value.isdigit() else 0
-        elif key == b"content-encoding":
+        if key in KEPT_FIELDS:
             assert self._exchange is not None
-            self._exchange.content_encoding = value
-        elif key == b"origin":
-            assert self._exchange is not None
-            self._exchange.origin = value
-        elif key == b"expect":
-            self._expect = value.lower()
-        elif key == b"transfer-encoding":
-            self._transfer_encoding = value
+            self._exchange.fields[key] = value
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
@@ -266,13 +248,18 @@ class HttpConnection(asyncio.Protocol):
         if parser.should_upgrade():
             return
         exchange.http10 = parser.get_http_version() == "1.0"
-        if self._length > self._config.max_body_bytes:
+        fields = exchange.fields
+        length = fields.get(b"content-length", b"")
+        expect = fields.get(b"expect")
+        if length.isdigit() and int(length) > self._config.max_body_bytes:
             self._refuse(413, self._too_large())
-        elif self._expect == b"100-continue":
+        elif not expect:
+            return
+        elif expect.lower() == b"100-continue":
             if not self._waiting:
                 self._transport.write(_CONTINUE)
-        elif self._expect:
-            self._refuse(417, f"unknown expectation: {self._expect.decode('latin-1')}")
+        else:
+            self._refuse(417, f"unknown expectation: {expect.decode('latin-1')}")
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""

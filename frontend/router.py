@@ -18,6 +18,7 @@ import zmq
 from frontend.call import Call
 from frontend.catalog import Catalog, Model, Route, Version
 from frontend.link import Link
+from frontend.metrics import RequestMetrics
 from protos import messages
 from protos.arena import Arena
 from protos.channel import Channel, Frames
@@ -32,6 +33,7 @@ from protos.messages import (
     ReplyBatch,
     Tensor,
 )
+from protos.metrics import Registry
 from protos.tensor_view import Target
 
 log = logging.getLogger("tensormux.frontend")
@@ -69,6 +71,7 @@ class Router:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(ReplyBatch).decode
         self.outstanding = 0
+        self.metrics = RequestMetrics(Registry(), lambda model: model in self.catalog.models)
 
     # --- catalog ---
 
@@ -177,7 +180,14 @@ class Router:
             self._mark(link)
         link.requests.append(
             Infer(
-                request_id, version.model, version.version, call.route.signature.name, timeout_us, inputs, call.outputs
+                request_id,
+                version.model,
+                version.version,
+                call.route.signature.name,
+                timeout_us,
+                inputs,
+                call.outputs,
+                call.method,
             )
         )
         link.pending[request_id] = call
@@ -231,7 +241,12 @@ class Router:
             call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} takes no more requests"))
 
     def cancel(self, call: Call) -> None:
-        """Nobody waits for `call` any more; neither `complete` nor `fail` will be called."""
+        """The client of `call` has gone; neither `complete` nor `fail` will be called."""
+        self.metrics.cancelled(call.target.name)
+        self._drop(call)
+
+    def _drop(self, call: Call) -> None:
+        """Nobody waits for `call` any more."""
         link = call.link
         if link is None or link.pending.pop(call.id, None) is None:
             call.tries = _ABANDONED
@@ -327,7 +342,8 @@ class Router:
         now_ns = monotonic_ns()
         for link in self._links.values():
             for call in [c for c in link.pending.values() if 0 < c.deadline_ns <= now_ns]:
-                self.cancel(call)
+                self.metrics.expired(call.target.name)
+                self._drop(call)
                 call.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
         self._sweeping = self.outstanding > 0
         if self._sweeping:

@@ -15,7 +15,7 @@ from enum import IntEnum
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 # Tensors of at least this many bytes travel as their own ZeroMQ frame, not copied into the header frame.
 FRAME_THRESHOLD_BYTES = 64 * 1024
@@ -39,6 +39,9 @@ CODE_NO_ARENA = 101
 # resolves the request again. Never shown to a client.
 CODE_GONE = 100
 
+
+# What a client called, as metrics name it.
+METHODS = ("Predict", "Classify", "Regress", "MultiInference")
 
 # --- data plane -----------------------------------------------------------------------------------------------
 
@@ -68,6 +71,7 @@ class Infer(msgspec.Struct, array_like=True, gc=False):
         inputs: one tensor for each input of the signature, in sorted alias order.
         outputs: positions in the sorted list of the signature's output aliases, in the order wanted; empty
             means all.
+        method: position in `METHODS`, for the metrics.
     """
 
     id: int
@@ -77,6 +81,7 @@ class Infer(msgspec.Struct, array_like=True, gc=False):
     timeout_us: int
     inputs: list[Tensor]
     outputs: tuple[int, ...]
+    method: int = 0
 
 
 class InferBatch(msgspec.Struct, array_like=True, gc=False):

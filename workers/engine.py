@@ -17,10 +17,12 @@ import msgspec
 from protos.arena import ArenaReader
 from protos.errors import Code, ServingError
 from protos.messages import CODE_GONE, CODE_NO_ARENA, Infer, InferBatch, Reply, WorkerConfig
+from protos.metrics import Histogram
 from workers.batch_scheduler import BatchScheduler, QueueTable
 from workers.batching import Batch
 from workers.executor import Executor
 from workers.merge import check_inputs, merge, split, target_rows
+from workers.metrics import SignatureCounts
 from workers.residency import Residency, Resident
 from workers.run_mode import Lane
 from workers.servable import Prepared
@@ -80,12 +82,22 @@ class Outbox:
 class _Ticket:
     """What a waiting task needs to be run and answered."""
 
-    __slots__ = ("outbox", "request_id", "resident", "prepared", "input_bytes")
+    __slots__ = ("outbox", "request_id", "resident", "prepared", "input_bytes", "latency", "ran_us", "counts")
 
     def __init__(
-        self, outbox: Outbox, request_id: int, resident: Resident, prepared: Prepared, input_bytes: int
+        self,
+        outbox: Outbox,
+        request_id: int,
+        resident: Resident,
+        prepared: Prepared,
+        input_bytes: int,
+        latency: Histogram,
     ) -> None:
         self.outbox = outbox
+        self.latency = latency
+        self.counts: SignatureCounts | None = None
+        # How long the graph ran, set by the thread that ran it; 0 in a batch.
+        self.ran_us = 0.0
         self.request_id = request_id
         self.resident = resident
         self.prepared = prepared
@@ -101,6 +113,7 @@ class _InlineCall(msgspec.Struct, gc=False):
     prepared: Any
     input_bytes: int
     arrays: list[Any]
+    latency: Histogram
     task: Task | None
 
 
@@ -144,9 +157,10 @@ class Engine:
             if [tensor.dtype for tensor in tensors] != prepared.input_dtypes:
                 prepared.refuse([tensor.dtype for tensor in tensors])
             input_bytes = sum([array.nbytes for array in arrays])
+            latency = resident.counts.latencies[request.method]
             if self._scheduler is None:
                 if prepared.modes.is_inline(input_bytes):
-                    call = _InlineCall(outbox, request.id, resident, prepared, input_bytes, arrays, None)
+                    call = _InlineCall(outbox, request.id, resident, prepared, input_bytes, arrays, latency, None)
                     outbox.add(request.id, self._run_inline(call))
                     return
                 rows = 0
@@ -154,7 +168,8 @@ class Engine:
                 rows = check_inputs(arrays)
             if self.outstanding >= self._max_outstanding:
                 raise ServingError(Code.UNAVAILABLE, f"the worker has {self.outstanding} requests outstanding already")
-            self._enqueue(_Ticket(outbox, request.id, resident, prepared, input_bytes), request, arrays, rows)
+            ticket = _Ticket(outbox, request.id, resident, prepared, input_bytes, latency)
+            self._enqueue(ticket, request, arrays, rows)
         except Exception as error:
             outbox.fail(request.id, as_serving_error(error))
 
@@ -179,7 +194,9 @@ class Engine:
                 raise error
             finally:
                 error = None  # its traceback leads back to this frame, and would keep the inputs
-        call.prepared.modes.sample(call.input_bytes, started_ns)
+        ran_us = (monotonic_ns() - started_ns) / 1000
+        call.prepared.modes.report_inline(call.input_bytes, ran_us)
+        call.latency.observe(ran_us)
         assert outputs is not None
         return outputs
 
@@ -189,8 +206,9 @@ class Engine:
             call[0].modes.held_up(call[1])
             return
         call.prepared.modes.held_up(call.input_bytes)
-        ticket = _Ticket(call.outbox, call.request_id, call.resident, call.prepared, call.input_bytes)
+        ticket = _Ticket(call.outbox, call.request_id, call.resident, call.prepared, call.input_bytes, call.latency)
         call.task = Task(call.arrays, 0, 0, ticket)
+        call.task.enqueued_ns = monotonic_ns()
         self._count(call.task)
         self._running += 1
 
@@ -203,9 +221,11 @@ class Engine:
 
     def _enqueue(self, ticket: _Ticket, request: Infer, arrays: list[Any], rows: int) -> None:
         now_ns = monotonic_ns()
+        ticket.counts = ticket.resident.counts.of(request.signature)
         deadline_ns = now_ns + request.timeout_us * 1000 if request.timeout_us else 0
         task = Task(arrays, rows, deadline_ns, ticket)
         if self._scheduler is None:
+            task.enqueued_ns = now_ns
             waiting = ticket.resident.waiting
             if not waiting:
                 self._turns.append(ticket.resident)
@@ -254,10 +274,13 @@ class Engine:
         if task.cancelled:
             self._answer(task, ServingError(Code.CANCELLED, "the request was cancelled before it ran"))
             return
-        if 0 < task.deadline_ns <= monotonic_ns():
+        now_ns = monotonic_ns()
+        if 0 < task.deadline_ns <= now_ns:
             self._answer(task, ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the request ran"))
             return
         prepared, inputs, input_bytes = ticket.prepared, task.inputs, ticket.input_bytes
+        if ticket.counts is not None:
+            ticket.counts.waited(now_ns - task.enqueued_ns)
         lane = prepared.modes.choose(input_bytes)
         if lane == Lane.INLINE:  # found to be cheap while it waited; a thread is still the fair place
             lane = Lane.CALLER
@@ -265,7 +288,8 @@ class Engine:
         def job() -> list[Any]:
             started_ns = monotonic_ns()
             outputs = prepared.run(lane, inputs)
-            prepared.modes.report(lane, input_bytes, (monotonic_ns() - started_ns) / 1000)
+            ticket.ran_us = (monotonic_ns() - started_ns) / 1000
+            prepared.modes.report(lane, input_bytes, ticket.ran_us)
             return outputs
 
         self._running += 1
@@ -288,6 +312,9 @@ class Engine:
         prepared = ticket.prepared
         config = batch.queue.config
         input_bytes = ticket.input_bytes * len(tasks)
+        if ticket.counts is not None:
+            padded_rows = target_rows(batch.rows, config.allowed_batch_sizes) - batch.rows
+            ticket.counts.batched(tasks, len(prepared.input_names), padded_rows, monotonic_ns())
 
         def job(lane: Lane) -> list[Outcome]:
             try:
@@ -300,10 +327,11 @@ class Engine:
                 )
                 started_ns = monotonic_ns()
                 outputs = prepared.run(lane, inputs)
+                ran_us = (monotonic_ns() - started_ns) / 1000
                 if lane == Lane.INLINE:
-                    prepared.modes.sample(input_bytes, started_ns)
+                    prepared.modes.report_inline(input_bytes, ran_us)
                 else:
-                    prepared.modes.report(lane, input_bytes, (monotonic_ns() - started_ns) / 1000)
+                    prepared.modes.report(lane, input_bytes, ran_us)
             except Exception as error:
                 if len(tasks) == 1:
                     return [as_serving_error(error)]
@@ -369,6 +397,7 @@ class Engine:
                 outbox.fail(ticket.request_id, outcome)
             else:
                 outbox.add(ticket.request_id, outcome)
+                ticket.latency.observe(ticket.ran_us or (monotonic_ns() - task.enqueued_ns) / 1000)
         self.outstanding -= 1
         resident = ticket.resident
         resident.in_flight -= 1

@@ -19,6 +19,7 @@ from protos.messages import DesiredServable, ServableReport, State, WorkerConfig
 from workers import servable as servables
 from workers.batch_scheduler import QueueTable
 from workers.executor import Executor
+from workers.metrics import ModelCounts, WorkerMetrics
 from workers.servable import Servable
 from workers.status import as_serving_error
 from workers.task import Task
@@ -49,10 +50,12 @@ class Resident:
         "failures",
         "queues",
         "waiting",
+        "counts",
     )
 
-    def __init__(self, key: Key, path: str) -> None:
+    def __init__(self, key: Key, path: str, counts: ModelCounts) -> None:
         self.key = key
+        self.counts = counts
         self.path = path
         self.state = State.START
         self.error: ServingError | None = None
@@ -78,6 +81,7 @@ class Residency:
     Args:
         config: tags, session, retries.
         executor: loader threads; its results come back through `finished`.
+        metrics: where to count.
         on_change: called with a resident whenever its state changed.
         on_unload: called when a version stops taking requests, before it is freed.
     """
@@ -86,12 +90,15 @@ class Residency:
         self,
         config: WorkerConfig,
         executor: Executor,
+        metrics: WorkerMetrics,
         *,
         on_change: Callable[[Resident], None],
         on_unload: Callable[[Resident], None],
     ) -> None:
         self._config = config
         self._executor = executor
+        self._metrics = metrics
+        metrics.registry.on_snapshot(self._count_in_flight)
         self._on_change = on_change
         self._on_unload = on_unload
         self._desired: dict[Key, DesiredServable] = {}
@@ -119,7 +126,7 @@ class Residency:
         self._start_loads()
 
     def _add(self, key: Key, path: str) -> None:
-        resident = self._residents[key] = Resident(key, path)
+        resident = self._residents[key] = Resident(key, path, self._metrics.model(key[0]))
         self._on_change(resident)
         self._to_load.append(resident)
 
@@ -236,6 +243,13 @@ class Residency:
     def reports(self) -> list[ServableReport]:
         """Everything there is to know, for a full report."""
         return [report(resident) for resident in self._residents.values()]
+
+    def _count_in_flight(self) -> None:
+        requests = dict.fromkeys(self._metrics.names, 0)
+        for resident in self._residents.values():
+            requests[resident.key[0]] += resident.in_flight
+        for model, count in requests.items():
+            self._metrics.in_flight(model, count)
 
     @property
     def busy(self) -> bool:

@@ -13,7 +13,6 @@ not counted (TensorFlow optimizes the graph then).
 from __future__ import annotations
 
 from enum import IntEnum
-from time import monotonic_ns
 
 
 class Lane(IntEnum):
@@ -98,10 +97,6 @@ class RunModes:
     def is_inline(self, input_bytes: int) -> bool:
         """Whether the next call is known to be cheap."""
         return self._costs[min(input_bytes.bit_length(), _CLASSES - 1)].lane is Lane.INLINE
-
-    def sample(self, input_bytes: int, started_ns: int) -> None:
-        """Count an inline call that began at `started_ns` and has just ended; most are not worth counting."""
-        self.report_inline(input_bytes, (monotonic_ns() - started_ns) / 1000)
 
     def report_inline(self, input_bytes: int, duration_us: float) -> None:
         """Count a finished inline call, if it is worth it."""

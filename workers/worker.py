@@ -42,6 +42,7 @@ from protos.messages import (
 )
 from workers.engine import Engine, Outbox
 from workers.executor import Executor
+from workers.metrics import WorkerMetrics
 from workers.residency import Residency, Resident, report
 from workers.takeover import Deposed, Takeover
 
@@ -93,6 +94,7 @@ class Worker:
         self._poller = zmq.Poller()
         self._poller.register(self._control, zmq.POLLIN)
         self._config: WorkerConfig | None = None
+        self._metrics = WorkerMetrics(device)
         self._engine: Engine
         self._residency: Residency
         self._runners: Executor
@@ -225,6 +227,7 @@ class Worker:
         self._residency = Residency(
             config,
             self._loaders,
+            self._metrics,
             on_change=lambda resident: self._changed.setdefault(resident),
             on_unload=self._engine.unloading,
         )

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from functools import partial
+from time import monotonic_ns
 
 from frontend.call import Call
 from frontend.catalog import Route
 from frontend.grpc.connection import Stream
+from frontend.metrics import RequestMetrics, since_us
 from frontend.predict import bind_inputs, check_method_name, choose_outputs
 from frontend.router import Router
+from protos import tensor_view
 from protos.errors import ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
+from protos.metrics import HistogramTable
 from protos.response_view import response_parts
-from protos.tensor_view import parse_predict_request
 
 
 class PredictCall(Call):
     """One Predict on its way."""
 
-    __slots__ = ("stream", "as_content")
+    __slots__ = ("stream", "as_content", "latencies", "metrics")
 
     stream: Stream
     as_content: bool
+    latencies: HistogramTable
+    metrics: RequestMetrics
 
     def complete(self, tensors: list[Tensor]) -> None:
         """Answer with the outputs."""
@@ -30,9 +35,11 @@ class PredictCall(Call):
         if self.outputs:
             keys = tuple([keys[i] for i in self.outputs])
         self.stream.reply(*response_parts(keys, tensors, route.spec_field, as_content=self.as_content))
+        self.latencies[route.version.model].observe(since_us(self.started_ns))
 
     def fail(self, error: ServingError) -> None:
         """Answer with a status."""
+        self.metrics.failed(self.target.name, error)
         self.stream.fail(error)
 
 
@@ -48,6 +55,8 @@ class Predict:
         self._router = router
         self._check_method_name = check_method_name
         self._as_content = as_content
+        self._metrics = router.metrics
+        self._latencies = router.metrics.latencies("Predict", "GRPC")
 
     def __call__(self, stream: Stream, message: bytes | memoryview) -> None:
         """Send the request to a worker.
@@ -55,11 +64,24 @@ class Predict:
         Raises:
             ServingError: the request is refused.
         """
-        request = parse_predict_request(message)
+        started_ns = monotonic_ns()
+        request = tensor_view.parse_predict_request(message)
+        try:
+            self._submit(stream, message, request, started_ns)
+        except ServingError as error:
+            self._metrics.failed(request.target.name if request.target is not None else "", error)
+            raise
+
+    def _submit(
+        self, stream: Stream, message: bytes | memoryview, request: tensor_view.PredictCall, started_ns: int
+    ) -> None:
         if request.target is None:
             raise invalid_argument("Missing ModelSpec")
         router = self._router
         call = PredictCall()
+        call.started_ns = started_ns
+        call.latencies = self._latencies
+        call.metrics = self._metrics
         call.target = request.target
         call.route = route = router.catalog.route(request.target)
         signature = route.signature

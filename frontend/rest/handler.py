@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import zlib
+from time import monotonic_ns
 
 from frontend.exchange import Exchange
+from frontend.metrics import since_us
 from frontend.model_info import model_metadata, model_status
 from frontend.rest import urls
 from frontend.rest.json_encode import encode_error, encode_metadata, encode_status
@@ -28,6 +30,8 @@ class RestHandler:
 
     def __init__(self, router: Router, config: FrontendConfig) -> None:
         self._router = router
+        # Of requests that are no inference: their API has no name.
+        self._latencies = router.metrics.latencies("", "REST")
         self._replies = Replies(cors=config.enable_cors)
         self._max_inflated_bytes = min(config.max_body_bytes, _MAX_INFLATED_BYTES)
         self._predict = Predict(
@@ -39,35 +43,47 @@ class RestHandler:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer, now or later."""
+        started_ns = monotonic_ns()
+        model = ""
         try:
             if exchange.method == "OPTIONS":
                 self._options(exchange)
+                self._latencies[model].observe(since_us(started_ns))
                 return
             url = urls.route(exchange.method, exchange.target)
+            model = url.model
             if url.kind is Kind.PREDICT:
                 body, exchange.body = exchange.body, b""
-                if b"gzip" in exchange.content_encoding:
+                if b"gzip" in exchange.field(b"content-encoding"):
                     body = _gunzip(body, self._max_inflated_bytes)
                     if len(body) > self._max_inflated_bytes:
                         message = f"the decompressed body is larger than {self._max_inflated_bytes} bytes"
+                        self._router.metrics.failed(model, invalid_argument(message))
                         exchange.respond(413, encode_error(message), self._replies.headers)
                         return
                 self._predict(exchange, url, body)
             elif url.kind is Kind.STATUS:
                 self._status(exchange, url)
+                self._latencies[model].observe(since_us(started_ns))
             elif url.kind is Kind.METADATA:
                 self._metadata(exchange, url)
+                self._latencies[model].observe(since_us(started_ns))
             else:
                 raise ServingError(Code.UNIMPLEMENTED, f"{url.kind.value} is not implemented yet")
         except ServingError as error:
-            self._replies.error(exchange, error)
+            self._fail(exchange, model, error)
         except Exception:  # one request's trouble is not the connection's
             log.exception("%s %s failed", exchange.method, exchange.target)
-            self._replies.error(exchange, ServingError(Code.INTERNAL, "internal error"))
+            self._fail(exchange, model, ServingError(Code.INTERNAL, "internal error"))
+
+    def _fail(self, exchange: Exchange, model: str, error: ServingError) -> None:
+        self._router.metrics.failed(model, error)
+        self._replies.error(exchange, error)
 
     def _options(self, exchange: Exchange) -> None:
         """CORS preflight, answered alike whether CORS is enabled or not."""
-        if b"http://" not in exchange.origin and b"https://" not in exchange.origin:
+        origin = exchange.field(b"origin")
+        if b"http://" not in origin and b"https://" not in origin:
             raise ServingError(Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
         exchange.respond(200, b"", b"Content-Type: text/html; charset=ISO-8859-1\r\n" + self._replies.cors)
 

@@ -8,6 +8,7 @@ from time import monotonic_ns
 from frontend.call import Call
 from frontend.catalog import DEFAULT_SIGNATURE
 from frontend.exchange import Exchange
+from frontend.metrics import RequestMetrics, since_us
 from frontend.predict import check_method_name
 from frontend.rest.json_encode import encode_predict
 from frontend.rest.json_tensors import parse_predict
@@ -16,6 +17,7 @@ from frontend.rest.urls import Route as UrlRoute
 from frontend.router import Router
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
+from protos.metrics import HistogramTable
 from protos.tensor_view import Target
 
 # JSON of numbers is at least about half as long as their bytes, but short integers may grow eightfold.
@@ -25,9 +27,11 @@ _LARGE_BODY_BYTES = FRAME_THRESHOLD_BYTES // 4
 class RestPredictCall(Call):
     """One `:predict` on its way."""
 
-    __slots__ = ("exchange", "replies", "row_format")
+    __slots__ = ("exchange", "latencies", "metrics", "replies", "row_format")
 
     exchange: Exchange
+    latencies: HistogramTable
+    metrics: RequestMetrics
     replies: Replies
     row_format: bool
 
@@ -36,12 +40,14 @@ class RestPredictCall(Call):
         try:
             body = encode_predict(self.row_format, self.route.signature.outputs, tensors)
         except ServingError as error:
-            self.replies.error(self.exchange, error)
+            self.fail(error)
             return
         self.exchange.respond(200, body, self.replies.headers)
+        self.latencies[self.route.version.model].observe(since_us(self.started_ns))
 
     def fail(self, error: ServingError) -> None:
         """Answer with a JSON error."""
+        self.metrics.failed(self.target.name, error)
         self.replies.error(self.exchange, error)
 
 
@@ -58,6 +64,7 @@ class Predict:
         self._replies = replies
         self._check_method_name = check_method_name
         self._timeout_ns = max(0, timeout_ms) * 1_000_000
+        self._latencies = router.metrics.latencies("predict", "REST")
 
     def __call__(self, exchange: Exchange, url: UrlRoute, body: bytes) -> None:
         """Send the request to a worker.
@@ -65,10 +72,14 @@ class Predict:
         Raises:
             ServingError: the request is refused.
         """
+        started_ns = monotonic_ns()
         document = parse_predict(body)
         target = Target(url.model, url.version, url.label, document.signature_name)
         router = self._router
         call = RestPredictCall()
+        call.started_ns = started_ns
+        call.latencies = self._latencies
+        call.metrics = router.metrics
         call.target = target
         try:
             call.route = router.catalog.route(target)
@@ -82,7 +93,7 @@ class Predict:
         if self._check_method_name:
             check_method_name(signature)
         call.outputs = ()
-        call.deadline_ns = monotonic_ns() + self._timeout_ns if self._timeout_ns else 0
+        call.deadline_ns = started_ns + self._timeout_ns if self._timeout_ns else 0
         call.large = len(body) >= _LARGE_BODY_BYTES
         call.exchange = exchange
         call.replies = self._replies

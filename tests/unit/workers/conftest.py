@@ -35,6 +35,7 @@ class Parts:
     def __init__(self, config: WorkerConfig, run_threads: int) -> None:
         from workers.engine import Engine
         from workers.executor import Executor
+        from workers.metrics import WorkerMetrics
         from workers.residency import Residency
         from workers.takeover import Takeover
 
@@ -45,6 +46,7 @@ class Parts:
         self.residency = Residency(
             config,
             self.loaders,
+            WorkerMetrics("cpu"),
             on_change=lambda resident: self.changes.append((*resident.key, int(resident.state))),
             on_unload=self.engine.unloading,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from time import monotonic_ns
 
 import pytest
 
@@ -167,11 +166,10 @@ def test_the_limit_is_the_caller_s_choice() -> None:
     assert serve(modes, 20, caller_us=900, pool_us=10)[-1] == INLINE
 
 
-def test_sample_measures_from_its_start() -> None:
+def test_two_inline_calls_that_hold_up_the_loop_bar_that_lane() -> None:
     modes = settled(10, 40)
-    now_ns = monotonic_ns()
-    modes.sample(8, now_ns - 10_000_000_000)
+    modes.report_inline(8, 10_000_000)
     assert modes.is_inline(8)
-    modes.sample(8, now_ns - 10_000_000_000)
+    modes.report_inline(8, 10_000_000)
     assert not modes.is_inline(8)
     assert modes.choose(8) in (CALLER, POOL)
