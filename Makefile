@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 
 # A virtualenv that could not be made completely is made anew.
 .DELETE_ON_ERROR:
-.PHONY: serve test lint types bench protos keys clean
+.PHONY: serve test fuzz lint types bench protos interop keys clean
 
 serve: $(VENV)/.serve
 	$(BIN)/python -m workers.sample_model $(MODELS)
@@ -21,6 +21,11 @@ serve: $(VENV)/.serve
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(TESTS)
+
+# Attacks a server with random input; ARGS are further ones of `python -m tests.fuzz`.
+SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -35,6 +40,11 @@ bench: $(VENV)/.dev
 
 protos: $(VENV)/.dev
 	$(BIN)/python -m protos.build
+
+# Other gRPC clients against a real server; needs node and npm.
+interop: $(VENV)/.dev
+	cd tests/interop/grpc_js && npm install --no-package-lock --ignore-scripts --no-audit --no-fund
+	$(BIN)/python -m pytest -rs tests/e2e/test_interop_grpc_js.py
 
 keys: $(VENV)/.serve
 	$(BIN)/python -m control.keygen

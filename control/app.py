@@ -1,7 +1,7 @@
 """The life of the control process: open the control plane, start the children, serve, stop in order.
 
 Signals only set events that the one loop acts on. SIGTERM and SIGINT stop the front ends, which drain, and then the
-workers; a second one kills what is left. SIGHUP reads the model configuration file again.
+workers; a second one kills what is left. SIGHUP reads the model configuration file again, SIGUSR1 replaces all workers.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ from control.children import (
     frontend_spec,
     local_endpoint,
     tcp_port_is_free,
-    worker_spec,
 )
+from control.fleet import OwnWorkers
 from control.log import LOGGER
 from control.manager import Manager
 from control.options import Options
 from control.peers import FRONTEND, WORKER
 from control.plane import Plane
+from control.recycle import Recycler
 from control.server import ControlServer
 from control.startup import Startup
+from control.storage import MODEL_FILES, TFLITE_FILE
 from control.supervisor import Backoff, Exit, Supervisor
 from control.threads import ThreadPool
+from control.watch import look
 from control.watcher import Watcher
 from protos.channel import Channel, Curve
 from protos.errors import Code, ServingError, invalid_argument
@@ -76,7 +79,8 @@ class App:
         self._startup = startup
         self._env = env
         self._limits = limits or Limits()
-        self._workers = [f"worker-{index}" for index in range(len(startup.devices))]
+        self._fleet: OwnWorkers
+        self._recycler: Recycler
         self._frontends = [f"frontend-{index}" for index in range(startup.num_frontends)]
         self._signals: list[signal.Signals] = []
         self._failure: ServingError | None = None
@@ -97,6 +101,7 @@ class App:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._on_signal, number)
             self._loop.add_signal_handler(signal.SIGHUP, self._reread.set)
+            self._loop.add_signal_handler(signal.SIGUSR1, lambda: self._recycler.ask(self._fleet.workers()))
             self._open(stack)
             background = [self._loop.create_task(self._tick()), self._loop.create_task(self._follow_config_file())]
             for task in background:
@@ -143,7 +148,18 @@ class App:
             self._unix = self._bind_unix(stack, options.grpc_socket_path)
         period = float(options.file_system_poll_wait_seconds)
         manager = Manager(
-            periodic=period > 0, allow_unavailable_labels=options.allow_version_labels_for_unavailable_models
+            periodic=period > 0,
+            allow_unavailable_labels=options.allow_version_labels_for_unavailable_models,
+            transition=startup.transition,
+            transitions=startup.transitions,
+        )
+        self._fleet = OwnWorkers(
+            startup.devices, self._supervisor, control=lambda: local_endpoint(self._server.endpoint), run=run
+        )
+        self._recycler = Recycler(
+            self._fleet,
+            after_unloads=options.recycle_after_unloads,
+            memory_growth_bytes=options.recycle_memory_growth_bytes,
         )
         silence = self._limits.silence
         self._plane = Plane(
@@ -154,12 +170,21 @@ class App:
             worker_config=startup.worker,
             frontend_config=self._checked(startup.frontend),
             own_frontends=self._frontends,
-            own_workers=self._workers,
+            own_workers=self._fleet.names,
             silence_seconds=silence if silence is not None else startup.worker.heartbeat_seconds * 5 + 5,
             start_timeout_seconds=options.start_timeout_seconds,
         )
+        self._fleet.plane = self._plane
         self._threads = ThreadPool(self._loop)
-        self._watcher = Watcher(self._loop, self._threads, manager, period_seconds=period, on_change=self._plane.looked)
+        model_files = (*MODEL_FILES, TFLITE_FILE) if options.prefer_tflite_model else MODEL_FILES
+        self._watcher = Watcher(
+            self._loop,
+            self._threads,
+            manager,
+            period_seconds=period,
+            on_change=self._plane.looked,
+            look_at=partial(look, model_files=model_files),
+        )
         stack.callback(self._watcher.close)
 
     def _checked(self, config: FrontendConfig) -> FrontendConfig:
@@ -183,8 +208,7 @@ class App:
         endpoint = local_endpoint(self._server.endpoint)
         self._plane.apply(self._startup.model_config)
         # Workers first: TensorFlow takes the longest.
-        for index, device in enumerate(self._startup.devices):
-            self._supervisor.start(worker_spec(index, device, control=endpoint, run=self._run))
+        self._fleet.start()
         for index in range(self._startup.num_frontends):
             self._supervisor.start(frontend_spec(index, control=endpoint, unix=self._unix))
         if self._options.control_endpoint:
@@ -213,8 +237,10 @@ class App:
         self._watcher.update(due)
 
     def _child_ended(self, ended: Exit) -> None:
-        role = WORKER if ended.name in self._workers else FRONTEND
+        role = WORKER if ended.name in self._fleet.names else FRONTEND
         self._plane.peers.drop(role, ended.name)
+        if role == WORKER:
+            self._fleet.ended(ended.name)
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._signals.append(number)
@@ -224,8 +250,9 @@ class App:
         while True:
             await asyncio.sleep(self._limits.tick)
             self._plane.tick()
-            for role, names in ((WORKER, self._workers), (FRONTEND, self._frontends)):
-                for name in names:
+            self._recycler.tick(self._loop.time())
+            for role, names in ((WORKER, self._fleet.names), (FRONTEND, self._frontends)):
+                for name in list(names):
                     age = self._supervisor.age(name)
                     if age is not None and age > self._limits.register and self._plane.peers.named(role, name) is None:
                         LOGGER.error("%s has not registered for %.0f s", name, age)
@@ -289,7 +316,7 @@ class App:
         self._watcher.close()
         self._supervisor.retire(self._supervisor.names())
         grace = self._options.drain_seconds if self._plane.serving else 0.0
-        for role, names in ((FRONTEND, self._frontends), (WORKER, self._workers)):
+        for role, names in ((FRONTEND, self._frontends), (WORKER, sorted(self._fleet.names))):
             for name in names:
                 peer = self._plane.peers.named(role, name)
                 if peer is not None:

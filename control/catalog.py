@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from control.policy import Stage, stage_of
 from protos.errors import Code
 from protos.messages import ServableReport, State, VersionEntry, WorkerEntry
+from protos.states import may_report
 
 Key = tuple[str, int]
 """Model name and version number: what identifies a servable."""
@@ -137,6 +138,30 @@ class Board:
                 self._note(name, version, Ended())
                 concerned.add(name)
         return concerned
+
+    def impossible(self, worker_id: int, servables: Iterable[ServableReport]) -> str:
+        """What in a report of changes cannot have happened since the one before it; empty when all can."""
+        worker = self._workers.get(worker_id)
+        last: dict[Key, State] = {}
+        for report in servables if worker is not None else ():
+            key, now = (report.name, report.version), State(report.state)
+            known = worker.states.get(report.name, {}).get(report.version) if worker is not None else None
+            before = last.get(key) or (State(known.state) if known is not None else None)
+            if not may_report(before, now):
+                was = before.name if before is not None else "nothing"
+                return f"servable {{name: {key[0]} version: {key[1]}}} went from {was} to {now.name}"
+            last[key] = now
+        return ""
+
+    def refuse(self, key: Key, why: Ended) -> None:
+        """No worker is to try `key`: it has failed wherever it is not there already."""
+        name, version = key
+        for worker in self._workers.values():
+            known = worker.states.get(name, {}).get(version)
+            if known is None or stage_of(known.state, known.code) is Stage.ABSENT:
+                report = ServableReport(name=name, version=version, state=State.END, code=why.code, message=why.message)
+                worker.states.setdefault(name, {})[version] = report
+                self._note(name, version, why)
 
     def _note(self, name: str, version: int, ended: Ended | None) -> None:
         known = self._ended.setdefault(name, {})

@@ -135,9 +135,8 @@ def local_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def worker_spec(index: int, device: Device, *, control: str, run: RunDirectory) -> ChildSpec:
+def worker_spec(name: str, device: Device, *, control: str, run: RunDirectory) -> ChildSpec:
     """The worker of one device."""
-    name = f"worker-{index}"
 
     def env(generation: int) -> Mapping[str, str]:
         # An endpoint is never used twice: a message for an earlier life must not reach a later one.

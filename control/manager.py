@@ -8,27 +8,29 @@ state only, so a lost message or a restarted process is mended by asking again. 
 - A model whose base path cannot be listed keeps what it has, and touches no other model.
 - A version that failed on a worker is tried there again only after its files changed or it was gone for a while; the
   worker has then confirmed a list without it, which makes it forget the failure.
-- What a worker was loading when it ended is loaded there one at a time from then on; a version whose loading ended the
-  worker twice is not given to it again: it has failed.
+- Once the server is open, a version that has never been loaded is loaded by one worker alone; the others follow when
+  it is available there. So one that ends its worker leaves the others at work.
+- What a worker was loading when it ended is loaded one at a time from then on, and while it has never been loaded, only
+  beside a worker that serves. When loading it has ended a worker twice, it has failed: no worker tries it again.
+- A worker that comes back takes the last version that was good first, for as long as no version that is wanted is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from control.catalog import Board, Ended, Key
+from control.catalog import Board, Key
 from control.labels import assign_labels
 from control.log import LOGGER
 from control.model_config import Models, read_models
-from control.policy import Stage, next_desired
+from control.policy import Stage
+from control.strikes import Strikes, why
+from control.transition import Transition, View, decide, one_ahead
 from control.watch import Look, ModelWatch, Sight
 from protos.errors import Code, ServingError, code_name
 from protos.messages import DesiredServable, ModelEntry, ServableReport, State, VersionEntry, WorkerEntry
 from protos.public import ModelServerConfig
-
-# So many workers may end while they load one version before it counts as failed.
-STRIKES = 2
 
 _STATES = frozenset(State)
 
@@ -48,13 +50,24 @@ class _Slot:
 class Manager:
     """The control loop's state and rules."""
 
-    def __init__(self, *, periodic: bool, allow_unavailable_labels: bool) -> None:
+    def __init__(
+        self,
+        *,
+        periodic: bool,
+        allow_unavailable_labels: bool,
+        transition: Transition = Transition.AVAILABILITY_PRESERVING,
+        transitions: Mapping[str, Transition] | None = None,
+    ) -> None:
         """Start without a configuration.
 
         Args:
             periodic: there will be further looks at each model, so a vanished version may wait for the next to confirm.
             allow_unavailable_labels: --allow_version_labels_for_unavailable_models.
+            transition: how workers get from one set of versions to the next.
+            transitions: the same for single models, by name.
         """
+        self._transition = transition
+        self._transitions = dict(transitions or {})
         self._periodic = periodic
         self._allow_unavailable_labels = allow_unavailable_labels
         self._board = Board()
@@ -62,7 +75,13 @@ class Manager:
         self._labels: dict[str, dict[str, int]] = {}
         self._watches: dict[str, ModelWatch] = {}
         self._slots: dict[int, _Slot] = {}
-        self._strikes: dict[tuple[str, Key], int] = {}
+        self._strikes = Strikes()
+        # The last version of a model that was both aspired and available.
+        self._good: dict[str, int] = {}
+        # The server is open: what has never been loaded is first tried by one worker alone.
+        self.careful = False
+        # Workers that are to end: nothing is wanted of them any more.
+        self._retiring: set[int] = set()
         self._entries: dict[str, ModelEntry] = {}
         self._dirty: set[str] = set()
 
@@ -102,6 +121,7 @@ class Manager:
         due = list(new)
         for name in self._watches.keys() - models.keys():
             del self._watches[name]
+            self._good.pop(name, None)
             self._aspire(name, ())
         for name, settings in models.items():
             LOGGER.info(" (Re-)adding model: %s", name)
@@ -144,6 +164,11 @@ class Manager:
             self._aspire(name, watch.versions)
         return watch.warnings
 
+    def settling(self, name: str) -> bool:
+        """Some version of a model is still being written: look again soon."""
+        watch = self._watches.get(name)
+        return watch is not None and watch.settling
+
     def look_failed(self, name: str, error: ServingError) -> None:
         """A model could not be looked at."""
         watch = self._watches.get(name)
@@ -158,7 +183,7 @@ class Manager:
 
     def _forgive(self, key: Key) -> None:
         """Forget that `key` failed, here and, with the next list, on the workers; only then is it tried again."""
-        self._strikes = {struck: n for struck, n in self._strikes.items() if struck[1] != key}
+        self._strikes.forget(key)
         for worker_id in self._board.failed_on(key):
             self._slots[worker_id].retrying[key] = None
         self._board.forgive(key)
@@ -170,44 +195,85 @@ class Manager:
         """A worker has registered, or registered again."""
         if entry.id not in self._slots:
             self._slots[entry.id] = _Slot(entry.name)
-            failed = {
-                key: _deadly(key) for (slot, key), n in self._strikes.items() if slot == entry.name and n >= STRIKES
-            }
-            self._board.add_worker(entry, failed)
+            self._strikes.back(entry.name)
+            self._board.add_worker(entry, self._strikes.all_deadly(entry.name))
             self._dirty |= self._all_models()
 
     def worker_left(self, worker_id: int, *, crashed: bool) -> None:
         """A worker is gone. `crashed`: not in order, so what it was loading is under suspicion."""
         slot = self._slots.pop(worker_id, None)
+        self._retiring.discard(worker_id)
         if slot is None:
             return
         loading = self._board.remove_worker(worker_id)
+        if crashed:
+            self._strikes.crashed(slot.name, loading)
         for key in loading if crashed else ():
-            self._strikes[slot.name, key] = self._strikes.get((slot.name, key), 0) + 1
             LOGGER.error("%s ended while it was loading servable {name: %s version: %d}", slot.name, *key)
+            if not self._strikes.is_proven(key) and self._strikes.deadly(slot.name, key):
+                self._board.refuse(key, why(key))
         self._dirty |= self._all_models()
 
-    def worker_reported(self, worker_id: int, servables: Iterable[ServableReport], *, full: bool) -> None:
-        """Take in a report; states that don't exist are dropped from it."""
+    def slot_closed(self, name: str) -> None:
+        """No worker of this name will come again."""
+        self._strikes.closed(name)
+        self._dirty |= self._all_models()
+
+    def worker_reported(self, worker_id: int, servables: Iterable[ServableReport], *, full: bool) -> bool:
+        """Take in a report; states that don't exist are dropped from it.
+
+        Returns:
+            False when a report of changes makes no sense after the ones before. Nothing of it is taken in then; the
+            worker has to tell everything.
+        """
         slot = self._slots.get(worker_id)
         if slot is None:
-            return
+            return True
         good = []
         for report in servables:
             if report.state not in _STATES:
                 LOGGER.error("%s reports state %d of a servable; there is none", slot.name, report.state)
                 continue
-            if report.state in (State.AVAILABLE, State.END):
-                self._acquit(slot, (report.name, report.version))
             good.append(report)
+        wrong = "" if full else self._board.impossible(worker_id, good)
+        if wrong:
+            LOGGER.error("%s says what cannot be: %s", slot.name, wrong)
+            return False
+        for report in good:
+            key = (report.name, report.version)
+            if report.state in (State.AVAILABLE, State.END) and self._strikes.acquit(key):
+                # The next suspect has waited for this.
+                self._dirty |= self._strikes.models()
+            if report.state == State.AVAILABLE and report.version in self._board.aspired(report.name):
+                self._strikes.prove(key)
         self._dirty |= self._board.report(worker_id, good, full=full)
+        return True
 
-    def _acquit(self, slot: _Slot, key: Key) -> None:
-        """Loading `key` has come to an end, and the worker is still there."""
-        if 0 < self._strikes.get((slot.name, key), 0) < STRIKES:
-            del self._strikes[slot.name, key]
-            # The next suspect has waited for this.
-            self._dirty |= {other[0] for name, other in self._strikes if name == slot.name}
+    def retire(self, worker_id: int) -> None:
+        """Route nothing to a worker any more, and have it unload everything: it is about to end."""
+        if worker_id in self._slots:
+            self._retiring.add(worker_id)
+            self._dirty |= self._all_models()
+
+    def has_settled(self, worker_id: int) -> bool:
+        """The worker has loaded, or failed to load, all that it should as of the last `refresh`."""
+        slot = self._slots.get(worker_id)
+        if slot is None or self._dirty or any(not watch.observed for watch in self._watches.values()):
+            return False
+        done = (Stage.READY, Stage.FAILED)
+        for name in self._watches:
+            stages = self._board.stages(worker_id, name)
+            if any(stages.get(version) not in done for version in slot.chosen.get(name, ())):
+                return False
+        return True
+
+    def serves_all_of(self, worker_id: int, other_id: int) -> bool:
+        """Whatever one worker serves, the other one could answer."""
+        for name in self._watches:
+            there, here = self._board.stages(other_id, name), self._board.stages(worker_id, name)
+            if any(s is Stage.READY and here.get(v) is not Stage.READY for v, s in there.items()):
+                return False
+        return True
 
     def sent(self, worker_id: int, epoch: int) -> None:
         """The list that was last decided for a worker was sent, or had been sent already, under `epoch`."""
@@ -235,37 +301,64 @@ class Manager:
     def refresh(self) -> None:
         """Decide anew, and sum up, for what has changed."""
         dirty, self._dirty = self._dirty, set()
-        for worker_id, slot in self._slots.items():
-            for name in dirty:
-                stages = self._board.stages(worker_id, name)
-                before = slot.chosen.get(name, frozenset())
-                chosen = slot.chosen[name] = self._choose(slot, name, dict(stages))
-                dropped = (slot.dropped.get(name, frozenset()) | before) - chosen
-                slot.dropped[name] = frozenset(v for v in dropped if stages.get(v) in (Stage.LOADING, Stage.READY))
-                self._board.leave(worker_id, name, chosen)
         for name in dirty:
+            stages = {worker_id: self._board.stages(worker_id, name) for worker_id in self._slots}
+            for worker_id, chosen in self._choose(name, stages).items():
+                slot = self._slots[worker_id]
+                dropped = (slot.dropped.get(name, frozenset()) | slot.chosen.get(name, frozenset())) - chosen
+                slot.chosen[name] = chosen
+                slot.dropped[name] = frozenset(
+                    v for v in dropped if stages[worker_id].get(v) in (Stage.LOADING, Stage.READY)
+                )
+                self._board.leave(worker_id, name, chosen)
             self._sum(name)
 
-    def _choose(self, slot: _Slot, name: str, stages: dict[int, Stage]) -> frozenset[int]:
+    def _choose(self, name: str, stages: dict[int, dict[int, Stage]]) -> dict[int, frozenset[int]]:
+        """What each worker should have loaded of a model."""
         watch = self._watches.get(name)
         if watch is None:
-            return frozenset()
+            return dict.fromkeys(stages, frozenset())
         if not watch.observed:
             # Control may be younger than the worker: nothing is unloaded before the disk was looked at.
-            return frozenset(v for v, stage in stages.items() if stage in (Stage.LOADING, Stage.READY))
+            return {
+                worker_id: frozenset(v for v, stage in known.items() if stage in (Stage.LOADING, Stage.READY))
+                for worker_id, known in stages.items()
+            }
+        views = {
+            worker_id: self._view(self._slots[worker_id], watch, known)
+            for worker_id, known in sorted(stages.items(), key=lambda item: self._slots[item[0]].name)
+            if worker_id not in self._retiring
+        }
+        transition = self._transitions.get(name, self._transition)
+        if self.careful:
+            keys = [(name, version) for version in watch.versions]
+            new = {key[1]: not self._strikes.waits(key) for key in keys if not self._strikes.is_proven(key)}
+            views = one_ahead(transition, new, views)
+        self._remember_good(name, watch.versions, views)
+        chosen = decide(transition, watch.versions, views, fallback=self._good.get(name))
+        return chosen | dict.fromkeys(self._retiring & stages.keys(), frozenset())
+
+    def _remember_good(self, name: str, aspired: Collection[int], views: Mapping[int, View]) -> None:
+        ready = {v for view in views.values() for v, stage in view.stages.items() if stage is Stage.READY}
+        if ready.intersection(aspired):
+            self._good[name] = max(ready.intersection(aspired))
+        elif ready and name not in self._good:
+            self._good[name] = max(ready)
+
+    def _view(self, slot: _Slot, watch: ModelWatch, stages: dict[int, Stage]) -> View:
+        name = watch.settings.name
         dropped = slot.dropped.get(name)
         held = {version for model, version in slot.retrying if model == name}
-        suspects = sorted(key for (at, key), n in self._strikes.items() if at == slot.name and n < STRIKES)
-        held |= {version for model, version in suspects[1:] if model == name}
+        held |= {version for model, version in self._strikes.suspects(slot.name)[1:] if model == name}
         for version in watch.versions:
-            if self._strikes.get((slot.name, (name, version)), 0) >= STRIKES:
+            if self._strikes.deadly(slot.name, (name, version)):
                 stages.pop(version, None)
                 held.add(version)
         incomplete = {version.number for version in watch.versions.values() if not version.complete}
+        held |= {version.number for version in watch.versions.values() if not version.settled}
         if incomplete and (len(incomplete) < len(watch.versions) or self._has_any(name)):
             held |= incomplete
-        previous = frozenset(stages) - dropped if dropped else None
-        return next_desired(watch.versions, stages, held=held, previous=previous)
+        return View(stages, held, frozenset(stages) - dropped if dropped else None)
 
     def _has_any(self, name: str) -> bool:
         return any(Stage.READY in self._board.stages(worker, name).values() for worker in self._slots)
@@ -307,12 +400,6 @@ class Manager:
 
     def _all_models(self) -> set[str]:
         return self._watches.keys() | self._entries.keys()
-
-
-def _deadly(key: Key) -> Ended:
-    return Ended(
-        Code.INTERNAL, f"Loading servable {{name: {key[0]} version: {key[1]}}} ended the worker {STRIKES} times"
-    )
 
 
 def _log_failure(name: str, entry: VersionEntry) -> None:

@@ -120,28 +120,30 @@ class Options:
     use_alts_credentials: bool = _flag(
         "bool", False, "ALTS for gRPC (not available: refuses to start)", available=False
     )
-    ssl_config_file: str = _flag(
-        "string", "", "text SSLConfig for gRPC (not available yet: refuses to start)", available=False
-    )
+    ssl_config_file: str = _built("string", "", "text SSLConfig: TLS for gRPC, on the port and on the unix socket")
     platform_config_file: str = _later("string", "", "text PlatformConfigMap instead of the model-loading flags")
     per_process_gpu_memory_fraction: float = _built(
         "float", 0.0, "share of a GPU's memory that its worker takes at the start; 0 is TensorFlow's default"
     )
     saved_model_tags: str = _built("string", "serve", "comma-separated tag set of the MetaGraph to load")
-    grpc_channel_arguments: str = _later("string", "", "settings of the gRPC C++ library, k=v,k=v")
+    grpc_channel_arguments: str = _built(
+        "string", "", "settings of the gRPC C++ library, k=v,k=v; those without a meaning here are named in the log"
+    )
     grpc_max_threads: int = _built(
         "int32", 4 * _CPUS, "accepted, without effect: connections are served by event loops"
     )
-    enable_model_warmup: bool = _later("bool", True, "replay a version's warm-up records before it is available")
-    num_request_iterations_for_warmup: int = _later("int32", 0, "times that each warm-up record is run")
+    enable_model_warmup: bool = _built("bool", True, "replay a version's warm-up records before it is available")
+    num_request_iterations_for_warmup: int = _built("int32", 0, "times that each warm-up record is run; <= 0: once")
     version: bool = _built("bool", False, "print versions and exit")
-    monitoring_config_file: str = _later("string", "", "text MonitoringConfig")
+    monitoring_config_file: str = _built(
+        "string", "", "text MonitoringConfig: where the REST port answers with metrics for Prometheus"
+    )
     remove_unused_fields_from_bundle_metagraph: bool = _later(
         "bool", True, "keep only what serving needs of a MetaGraph"
     )
-    prefer_tflite_model: bool = _later("bool", False, "load model.tflite where a version has one")
-    num_tflite_pools: int = _later("int32", _CPUS, "TFLite interpreter pools")
-    num_tflite_interpreters_per_pool: int = _later("int32", 1, "TFLite interpreters in a pool")
+    prefer_tflite_model: bool = _built("bool", False, "load model.tflite where a version has one")
+    num_tflite_pools: int = _built("int32", _CPUS, "pools of TFLite interpreters that a version may have")
+    num_tflite_interpreters_per_pool: int = _built("int32", 1, "TFLite interpreters in a pool")
     enable_signature_method_name_check: bool = _built(
         "bool", False, "refuse a call whose method differs from its signature's method_name"
     )
@@ -151,7 +153,7 @@ class Options:
     thread_pool_factory_config_file: str = _later("string", "", "text ThreadPoolFactoryConfig")
     mixed_precision: str = _later("string", "", "bfloat16 turns on automatic mixed precision")
     skip_initialize_tpu: bool = _later("bool", False, "don't initialize a TPU")
-    enable_grpc_healthcheck_service: bool = _later("bool", False, "offer grpc.health.v1")
+    enable_grpc_healthcheck_service: bool = _built("bool", False, "offer grpc.health.v1")
     enable_serialization_as_tensor_content: bool = _built("bool", False, "answer gRPC Predict with tensor_content")
 
     devices: str = _own(
@@ -169,13 +171,44 @@ class Options:
     start_timeout_seconds: float = _own(
         "float", 0.0, "give up when models aren't available after so long; 0 waits forever"
     )
+    aspired_version_policy: str = _own(
+        "string",
+        "availability_preserving",
+        "how workers switch versions: availability_preserving, resource_preserving or rolling",
+    )
+    aspired_version_policy_by_model: str = _own(
+        "string", "", "the same for single models, as model=policy,model=policy"
+    )
+    recycle_after_unloads: int = _own(
+        "int32", 0, "replace a worker process that has unloaded so many versions; 0 never"
+    )
+    recycle_memory_growth_bytes: int = _own(
+        "int64", 0, "replace a worker process whose memory has grown by so much since its models were loaded; 0 never"
+    )
+    load_timeout_seconds: float = _own(
+        "float", 0.0, "a version that takes longer to load, warm-up included, has failed; 0 waits forever"
+    )
+    auto_warmup: bool = _own(
+        "bool", False, "run a version that has no warm-up records once with zeros before it is available"
+    )
     drain_seconds: float = _own("float", 10.0, "how long requests in flight may take to finish at a stop")
     num_run_threads: int = _own(
         "int32", 0, "threads of a worker that run expensive requests without batching; 0: by CPUs"
     )
+    rest_ssl_config_file: str = _own("string", "", "text SSLConfig: TLS for HTTP/REST")
     max_body_bytes: int = _own("int64", 256 << 20, "largest REST body")
+    max_message_bytes: int = _own("int64", (1 << 31) - 1, "largest gRPC request")
+    max_header_bytes: int = _own("int32", 64 << 10, "largest head of a request, REST or gRPC")
+    max_header_count: int = _own("int32", 256, "most header fields of a request, REST or gRPC")
+    max_json_depth: int = _own("int32", 254, "most levels of arrays that a tensor in a REST body may have")
+    rest_compression_min_bytes: int = _own(
+        "int64", 0, "compress JSON answers of this size and more for clients that accept gzip; 0 compresses none"
+    )
     max_connections: int = _own("int32", 65_536, "connections of one front end")
     max_streams_per_connection: int = _own("int32", 1_024, "concurrent gRPC calls of one connection")
+    max_outstanding_requests: int = _own(
+        "int32", 16_384, "requests that one front end, or one worker, holds before it refuses more"
+    )
     idle_timeout_seconds: float = _own("float", 0.0, "close a connection that was idle for so long; 0 never")
     request_timeout_seconds: float = _own("float", 120.0, "cut off a client that takes longer to send one request")
 

@@ -22,9 +22,11 @@ from protos.messages import (
     FrontendReport,
     Heartbeat,
     Hello,
+    MetricsReport,
     Rejected,
     ReloadRequest,
     Resync,
+    ScrapeRequest,
     Stop,
     ToControl,
     Welcome,
@@ -59,6 +61,8 @@ class Peer:
     seq: int = 0
     acked_epoch: int = 0
     outstanding: int = 0
+    unloads: int = 0
+    memory_bytes: int = 0
     snapshot: bytes = b""
     sent_epoch: int = 0
     sent_at: float = 0.0
@@ -98,6 +102,12 @@ class PeerEvents(Protocol):
 
     def reload_requested(self, peer: Peer, request: ReloadRequest) -> None:
         """A front end passes on a client's reload."""
+
+    def scrape_requested(self, peer: Peer, request: ScrapeRequest) -> None:
+        """A front end asks for the metrics of all processes."""
+
+    def metrics_reported(self, peer: Peer, report: MetricsReport) -> None:
+        """A process tells what it has counted."""
 
 
 class PeerTable:
@@ -202,6 +212,8 @@ class PeerTable:
             case Heartbeat():
                 self._acked(peer, message.epoch)
                 peer.outstanding = message.outstanding
+                peer.unloads = message.unloads
+                peer.memory_bytes = message.memory_bytes
                 if peer.wants_full:
                     self._ask_full(peer, now)
                 if peer.acked_epoch < peer.sent_epoch and now - peer.sent_at > MEND_AFTER_SECONDS:
@@ -213,6 +225,10 @@ class PeerTable:
                 self._events.frontend_reported(peer, message)
             case ReloadRequest() if peer.role == FRONTEND:
                 self._events.reload_requested(peer, message)
+            case ScrapeRequest() if peer.role == FRONTEND:
+                self._events.scrape_requested(peer, message)
+            case MetricsReport():
+                self._events.metrics_reported(peer, message)
             case _:
                 LOGGER.error("%s sent a %s, which is not its to send", peer.name, type(message).__name__)
 
@@ -233,6 +249,11 @@ class PeerTable:
             peer.acked_epoch = epoch
             if peer.role == WORKER:
                 self._events.worker_acked(peer)
+
+    def resync(self, peer: Peer, now: float) -> None:
+        """What a worker says makes no sense: take in nothing more before it has told everything."""
+        peer.wants_full = True
+        self._ask_full(peer, now)
 
     def _ask_full(self, peer: Peer, now: float) -> None:
         if now - peer.resync_at > MEND_AFTER_SECONDS:

@@ -16,11 +16,13 @@ from typing import Protocol
 import msgspec
 from google.protobuf.message import DecodeError
 
+from control.increases import Increases
 from control.log import LOGGER
 from control.manager import Manager
 from control.peers import FRONTEND, WORKER, Peer, PeerTable
 from control.ports import Ports
 from control.readiness import InitialLoad, Reloads
+from control.scrapes import Scrapes
 from control.server import Send
 from protos.errors import ServingError, invalid_argument
 from protos.messages import (
@@ -29,9 +31,11 @@ from protos.messages import (
     DesiredServable,
     FrontendConfig,
     FrontendReport,
+    MetricsReport,
     ModelEntry,
     ReloadReply,
     ReloadRequest,
+    ScrapeRequest,
     WorkerConfig,
     WorkerEntry,
     WorkerReport,
@@ -73,14 +77,19 @@ class Plane:
     ) -> None:
         """Know no peer yet; `start_timeout_seconds` 0 is for ever.
 
-        `own_frontends` and `own_workers` are those that are started here. That others left is no proof of a crash.
+        `own_frontends` and `own_workers` are those that are started here; the latter may change later. That others left
+        is no proof of a crash.
         """
-        self._own_workers = frozenset(own_workers)
+        self._own_workers = own_workers
         self.manager = manager
         self.ports = Ports(frontend_config, own_frontends)
         self.peers = PeerTable(
             send, self, worker_config=worker_config, frontend_config=frontend_config, silence_seconds=silence_seconds
         )
+        # Without an endpoint nobody is asked for metrics, except for a reload whose client wants to know.
+        self._measured = bool(frontend_config.metrics_path and frontend_config.rest_port)
+        self._scrapes = Scrapes(loop, self.peers)
+        self._increases = Increases(self._scrapes)
         self.stopping = False
         self._loop = loop
         self._host = host
@@ -107,8 +116,11 @@ class Plane:
     def tick(self) -> None:
         """Notice the silent, and what is due by the clock; to be called about twice a second."""
         self.peers.check(self._loop.time())
-        if not self.manager.dirty:
+        if self._measured:
+            self._scrapes.tick()
+        if not self.manager.dirty and self._flush_at is None:
             self._check()
+            self._reloads.check(self.manager, self._loop.time())
 
     # --- configuration ---
 
@@ -127,17 +139,36 @@ class Plane:
 
     def reload_requested(self, peer: Peer, request: ReloadRequest) -> None:
         """Apply a client's configuration; the answer comes when its new models are there."""
+        if not request.metric_names:
+            self._reload(peer.id, request)
+            return
         try:
-            config = _client_config(request.config)
-            new = self.apply(config)
-            self._reloads.add(peer.id, request.id, new, self._loop.time())
+            self._increases.begin((peer.id, request.id), request.metric_names, lambda: self._reload(peer.id, request))
         except ServingError as error:
             self._answer(peer.id, request.id, error)
 
+    def _reload(self, peer_id: int, request: ReloadRequest) -> None:
+        try:
+            config = _client_config(request.config)
+            new = self.apply(config)
+            self._reloads.add(peer_id, request.id, new, self._loop.time())
+        except ServingError as error:
+            self._answer(peer_id, request.id, error)
+
     def _answer(self, peer_id: int, request_id: int, error: ServingError | None) -> None:
-        reply = ReloadReply(id=request_id, code=error.code if error else 0, message=error.message if error else "")
-        if error is not None:
-            LOGGER.error("Reload failed: %s", error)
+        if error is None:
+            self._increases.end(
+                (peer_id, request_id),
+                lambda increases: self._reply(
+                    peer_id, ReloadReply(id=request_id, code=0, message="", increases=increases)
+                ),
+            )
+            return
+        LOGGER.error("Reload failed: %s", error)
+        self._increases.drop((peer_id, request_id))
+        self._reply(peer_id, ReloadReply(id=request_id, code=error.code, message=error.message))
+
+    def _reply(self, peer_id: int, reply: ReloadReply) -> None:
         for peer in self.peers.role(FRONTEND):
             if peer.id == peer_id:
                 self.peers.tell(peer, reply)
@@ -168,11 +199,15 @@ class Plane:
         else:
             self.ports.gone(peer.name)
             self._reloads.forget(peer.id)
+            self._increases.forget(peer.id)
+        self._scrapes.left(peer)
 
     def worker_reported(self, peer: Peer, report: WorkerReport) -> None:
         """States have changed."""
-        self.manager.worker_reported(peer.id, report.servables, full=report.full)
-        self.changed()
+        if self.manager.worker_reported(peer.id, report.servables, full=report.full):
+            self.changed()
+        else:
+            self.peers.resync(peer, self._loop.time())
 
     def worker_acked(self, peer: Peer) -> None:
         """Failures that the worker has forgotten may be tried again."""
@@ -188,6 +223,15 @@ class Plane:
                 self._host.peer_hangs(peer.name)
             else:
                 self._host.fatal(error)
+
+    def scrape_requested(self, peer: Peer, request: ScrapeRequest) -> None:
+        """Answer with the metrics of all processes."""
+        if self._measured:
+            self._scrapes.requested(peer, request)
+
+    def metrics_reported(self, peer: Peer, report: MetricsReport) -> None:
+        """Add them up."""
+        self._scrapes.reported(peer, report)
 
     # --- decisions ---
 
@@ -211,6 +255,8 @@ class Plane:
         self.manager.refresh()
         self._check()
         self._publish_catalog(now)
+        # Whoever is told that a reload is done may use its models at once.
+        self._reloads.check(self.manager, now)
         self._publish_lists(now)
 
     def _check(self) -> None:
@@ -220,9 +266,9 @@ class Plane:
             self._initial.check(self.manager, now)
         except ServingError as error:
             self._host.fatal(error)
-        self._reloads.check(self.manager, now)
         if self.serving and not was_serving:
             LOGGER.info("All configured models are available")
+            self.manager.careful = True
             self.changed()
 
     def _publish_catalog(self, now: float) -> None:
@@ -253,6 +299,11 @@ class Plane:
                 snapshot = self._encode(Desired(epoch=self._epoch, servables=decided))
                 self.peers.publish(peer, self._epoch, snapshot, now)
             self.manager.sent(peer.id, peer.sent_epoch)
+            if peer.acked_epoch >= peer.sent_epoch:
+                # What is to be forgotten was not in the list before either.
+                self.manager.acked(peer.id, peer.acked_epoch)
+        if self.manager.dirty:
+            self.changed()
 
 
 def _client_config(serialized: bytes) -> ModelServerConfig:

@@ -73,7 +73,7 @@ def next_desired(
         A set; its members are to be loaded from the highest to the lowest. Aspired versions that failed are in it,
         since they are still wanted; a worker doesn't try them again until they have been left out once.
     """
-    now = {version: _effective(version, stage, previous) for version, stage in stages.items()}
+    now = effective(stages, previous)
     absent = {version for version in aspired if now.get(version, Stage.ABSENT) is Stage.ABSENT}
     desired = {version for version in aspired if now.get(version) in _COMING_OR_THERE}
     desired |= {version for version in aspired if now.get(version) is Stage.FAILED and version not in held}
@@ -93,7 +93,11 @@ def next_desired(
     return frozenset(desired)
 
 
-def _effective(version: int, stage: Stage, previous: Collection[int] | None) -> Stage:
-    """The stage that is about to be true: what was told to go is going."""
-    dismissed = previous is not None and version not in previous
-    return Stage.UNLOADING if dismissed and stage in _COMING_OR_THERE else stage
+def effective(stages: Mapping[int, Stage], previous: Collection[int] | None) -> dict[int, Stage]:
+    """The stages that are about to be true: what was told to go is going."""
+    if previous is None:
+        return dict(stages)
+    return {
+        version: Stage.UNLOADING if version not in previous and stage in _COMING_OR_THERE else stage
+        for version, stage in stages.items()
+    }

@@ -54,10 +54,13 @@ class Ports:
 
     def _announce(self) -> None:
         config = self._config
+        LOGGER.info("Using SSL credentials" if config.tls else "Using InsecureServerCredentials")
         if config.grpc_port:
             LOGGER.info("Running gRPC ModelServer at 0.0.0.0:%d ...", config.grpc_port)
         if config.grpc_socket_path:
             LOGGER.info("Running gRPC ModelServer at UNIX socket %s ...", config.grpc_socket_path)
         if self._rest:
+            if config.rest_tls:
+                LOGGER.info("Using SSL credentials for HTTP/REST")
             LOGGER.info("Exporting HTTP/REST API at:localhost:%d ...", config.rest_port)
             bare("[evhttp_server.cc : 245] NET_LOG: Entering the event loop ...")

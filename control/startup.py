@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from control.channel_arguments import ChannelArguments, parse_channel_arguments
 from control.devices import Device, parse_devices
 from control.model_config import read_models, single_model
 from control.options import FLAGS, Options, schedulable_cpus, unavailable_flags_given
+from control.tls import check_endpoint_for_keys, read_tls
+from control.transition import Transition
 from protos.batching_rules import batching_config
 from protos.errors import Code, ServingError, invalid_argument
-from protos.messages import BatchingConfig, FrontendConfig, WorkerConfig
-from protos.public import BatchingParameters, ConfigProto, ModelServerConfig
+from protos.messages import BatchingConfig, FrontendConfig, TlsConfig, WorkerConfig
+from protos.public import BatchingParameters, ConfigProto, ModelServerConfig, MonitoringConfig
 from protos.text import read_text_file
 
 _LARGEST_PORT = 65_535
@@ -23,6 +26,7 @@ _MAX_PROCESSES = 1_024
 _MAX_THREADS = 4_096
 _ONE_WEEK_SECONDS = 7 * 24 * 3600.0
 _LARGEST = (1 << 31) - 1
+_METRICS_PATH = "/monitoring/prometheus/metrics"
 
 # Lowest and highest value of our own flags.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -30,9 +34,18 @@ _RANGES: dict[str, tuple[float, float]] = {
     "external_workers": (0, _MAX_PROCESSES),
     "num_run_threads": (0, _MAX_THREADS),
     "max_body_bytes": (1, 1 << 40),
+    "rest_compression_min_bytes": (0, 1 << 40),
     "max_connections": (1, _LARGEST),
     "max_streams_per_connection": (1, _LARGEST),
+    "max_outstanding_requests": (1, _LARGEST),
+    "max_message_bytes": (1, _LARGEST),
+    "max_header_bytes": (256, 1 << 30),
+    "max_header_count": (8, 1 << 20),
+    "max_json_depth": (1, 254),
     "start_timeout_seconds": (0, _ONE_WEEK_SECONDS),
+    "load_timeout_seconds": (0, _ONE_WEEK_SECONDS),
+    "recycle_after_unloads": (0, _LARGEST),
+    "recycle_memory_growth_bytes": (0, 1 << 62),
     "drain_seconds": (0, _ONE_WEEK_SECONDS),
     "idle_timeout_seconds": (0, _ONE_WEEK_SECONDS),
     "request_timeout_seconds": (0.001, _ONE_WEEK_SECONDS),
@@ -46,6 +59,7 @@ class Startup:
     Attributes:
         worker, frontend: what every worker and every front end is told.
         model_config: the models to start with; `read_models` accepts it.
+        transition, transitions: how workers switch versions, in general and for single models.
         devices: one worker each; empty when workers are started elsewhere.
         num_frontends: front ends to start here; 0 when they are started elsewhere.
         complaints: lines for the log, at error level: what the command line asks for and will not get.
@@ -55,6 +69,8 @@ class Startup:
     worker: WorkerConfig
     frontend: FrontendConfig
     model_config: ModelServerConfig
+    transition: Transition
+    transitions: Mapping[str, Transition]
     devices: tuple[Device, ...]
     num_frontends: int
     complaints: tuple[str, ...] = ()
@@ -82,9 +98,13 @@ def prepare(options: Options, env: Mapping[str, str], *, cpus: int | None = None
     batching = _batching(options, cpus)
     session_config = _session_config(options)
     read_models(model_config, None)
-    _check_security(options)
+    tls, rest_tls = _security(options)
     _check_own_flags(options)
-    notes = []
+    rest_port = _rest_port(options, complaints)
+    arguments = parse_channel_arguments(options.grpc_channel_arguments)
+    complaints += arguments.complaints
+    metrics_path = _metrics_path(options, rest_port, complaints)
+    notes = list(arguments.notes)
     if not options.model_config_file:
         notes.append(
             f"Building single TensorFlow model file config:  model_name: {options.model_name} "
@@ -92,13 +112,35 @@ def prepare(options: Options, env: Mapping[str, str], *, cpus: int | None = None
         )
     return Startup(
         worker=_worker(options, batching, session_config, cpus),
-        frontend=_frontend(options, _rest_port(options, complaints)),
+        frontend=_frontend(options, rest_port, metrics_path, tls, rest_tls, arguments),
         model_config=model_config,
+        transition=_transition("aspired_version_policy", options.aspired_version_policy),
+        transitions=_transitions(options.aspired_version_policy_by_model),
         devices=() if options.external_workers else parse_devices(options.devices, env),
         num_frontends=0 if options.external_frontends else options.num_frontends or max(1, cpus // 4),
         complaints=tuple(complaints),
         notes=tuple(notes),
     )
+
+
+def _transition(flag: str, value: str) -> Transition:
+    try:
+        return Transition(value)
+    except ValueError:
+        known = ", ".join(transition.value for transition in Transition)
+        raise invalid_argument(f"--{flag} knows {known}; was {value}") from None
+
+
+def _transitions(text: str) -> dict[str, Transition]:
+    """Of `model=policy,model=policy`; names of models may hold `=`, but no comma."""
+    flag = "aspired_version_policy_by_model"
+    found: dict[str, Transition] = {}
+    for item in text.split(",") if text else ():
+        name, separator, value = item.rpartition("=")
+        if not separator or not name:
+            raise invalid_argument(f"--{flag} must be model=policy,model=policy; was {text}")
+        found[name] = _transition(flag, value)
+    return found
 
 
 def _check_server_options(options: Options) -> None:
@@ -160,13 +202,19 @@ def _session_config(options: Options) -> bytes:
     return config.SerializeToString(deterministic=True)
 
 
-def _check_security(options: Options) -> None:
-    for name in ("use_alts_credentials", "ssl_config_file"):
-        if getattr(options, name):
-            raise ServingError(
-                Code.UNIMPLEMENTED,
-                f"--{name} is not available in tensormux yet, and serving without encryption instead would be unsafe.",
-            )
+def _security(options: Options) -> tuple[TlsConfig | None, TlsConfig | None]:
+    """What gRPC and REST are encrypted with."""
+    if options.use_alts_credentials:
+        raise ServingError(
+            Code.UNIMPLEMENTED,
+            "--use_alts_credentials is not available in tensormux, "
+            "and serving without encryption instead would be unsafe.",
+        )
+    tls = read_tls(options.ssl_config_file, alpn="h2") if options.ssl_config_file else None
+    rest = read_tls(options.rest_ssl_config_file, alpn="http/1.1") if options.rest_ssl_config_file else None
+    if (tls or rest) and options.control_endpoint:
+        check_endpoint_for_keys(options.control_endpoint)
+    return tls, rest
 
 
 def _check_own_flags(options: Options) -> None:
@@ -197,6 +245,22 @@ def _rest_port(options: Options, complaints: list[str]) -> int:
     return port
 
 
+def _metrics_path(options: Options, rest_port: int, complaints: list[str]) -> str:
+    """Where REST answers with metrics; empty for nowhere. Upstream, too, reads the file only when there is REST."""
+    path = options.monitoring_config_file
+    if not path:
+        return ""
+    if rest_port == 0:
+        complaints.append("--monitoring_config_file has no effect without REST (--rest_api_port)")
+        return ""
+    config = read_text_file(path, MonitoringConfig).prometheus_config
+    if not config.enable:
+        return ""
+    if config.path and not config.path.startswith("/"):
+        complaints.append(f"{path}: prometheus_config.path must begin with a slash, or nobody can ask for it")
+    return config.path or _METRICS_PATH
+
+
 def _worker(options: Options, batching: BatchingConfig | None, session_config: bytes, cpus: int) -> WorkerConfig:
     # Upstream's 0 loads one version at a time, and its 60 s pauses between retries hold up all the others.
     load_threads = options.num_load_threads if options.num_load_threads > 0 else max(2, cpus)
@@ -208,22 +272,59 @@ def _worker(options: Options, batching: BatchingConfig | None, session_config: b
         num_load_threads=min(load_threads, _MAX_THREADS),
         max_num_load_retries=max(0, options.max_num_load_retries),
         load_retry_interval_micros=max(0, options.load_retry_interval_micros),
+        max_outstanding_requests=options.max_outstanding_requests,
+        tflite_interpreters=_tflite_interpreters(options),
+        warmup=options.enable_model_warmup,
+        warmup_iterations=max(1, options.num_request_iterations_for_warmup),
+        auto_warmup=options.auto_warmup,
+        load_timeout_seconds=options.load_timeout_seconds,
     )
 
 
-def _frontend(options: Options, rest_port: int) -> FrontendConfig:
+def _tflite_interpreters(options: Options) -> int:
+    if not options.prefer_tflite_model:
+        return 0
+    interpreters = max(1, options.num_tflite_pools) * max(1, options.num_tflite_interpreters_per_pool)
+    return min(interpreters, _MAX_THREADS)
+
+
+def _frontend(
+    options: Options,
+    rest_port: int,
+    metrics_path: str,
+    tls: TlsConfig | None,
+    rest_tls: TlsConfig | None,
+    arguments: ChannelArguments,
+) -> FrontendConfig:
+    # A flag of our own counts for more than what the gRPC library would call it.
+    max_streams, max_message_bytes = options.max_streams_per_connection, options.max_message_bytes
+    if arguments.max_streams is not None and "max_streams_per_connection" not in options.given:
+        max_streams = arguments.max_streams
+    if arguments.max_message_bytes is not None and "max_message_bytes" not in options.given:
+        max_message_bytes = arguments.max_message_bytes
     return FrontendConfig(
         grpc_port=options.port,
         grpc_socket_path=options.grpc_socket_path,
         rest_port=rest_port,
+        tls=tls,
+        rest_tls=rest_tls,
         rest_timeout_ms=options.rest_api_timeout_in_ms,
+        rest_compression_min_bytes=options.rest_compression_min_bytes,
         enable_cors=options.rest_api_enable_cors_support,
         serialize_as_tensor_content=options.enable_serialization_as_tensor_content,
         check_method_name=options.enable_signature_method_name_check,
         max_body_bytes=options.max_body_bytes,
+        max_message_bytes=max_message_bytes,
+        max_header_bytes=options.max_header_bytes,
+        max_header_count=options.max_header_count,
+        max_json_depth=options.max_json_depth,
         max_connections=options.max_connections,
-        max_streams=options.max_streams_per_connection,
+        max_streams=max_streams,
+        max_outstanding_requests=options.max_outstanding_requests,
         idle_timeout_seconds=options.idle_timeout_seconds,
+        grpc=arguments.grpc,
+        grpc_health=options.enable_grpc_healthcheck_service,
         request_timeout_seconds=options.request_timeout_seconds,
+        metrics_path=metrics_path,
         drain_seconds=options.drain_seconds,
     )

@@ -1,8 +1,8 @@
 """Which versions of a model are on disk, and which of them its policy asks for.
 
-`discover` does the one directory listing; `select` is the pure rule behind it. Rules are TensorFlow Serving's, with
+`list_versions` does the one directory listing; `select` is the pure rule on top. Rules are TensorFlow Serving's, with
 three deliberate differences: a negative number or something that isn't a directory is no version, of two directories
-with one number the last in byte order counts under every policy, and a version without a model file yet (being copied)
+with one number the last in byte order counts under every policy, and a version that lacks files yet (being copied)
 is passed over, as long as a complete one can take its place.
 """
 
@@ -17,7 +17,10 @@ from control.model_config import All, ModelSettings, Policy, Specific
 from protos.errors import Code, ServingError, invalid_argument
 
 MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
+TFLITE_FILE = "model.tflite"
 
+_VARIABLES = "variables"
+_SHARD = re.compile(r"variables\.data-[0-9]{5}-of-([0-9]{5})")
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]{1,64})[ \t\n\v\f\r]*")
 _LARGEST = (1 << 63) - 1
 _ERRORS = {
@@ -29,11 +32,17 @@ _ERRORS = {
 
 @dataclass(frozen=True)
 class Version:
-    """A version directory; `complete` says that it holds a model file."""
+    """A version directory.
+
+    Attributes:
+        complete: it holds a model file, and no part of its variables is missing.
+        settled: nobody seems to be writing into it.
+    """
 
     number: int
     path: str
     complete: bool = True
+    settled: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,16 +58,11 @@ class Discovery:
     warnings: tuple[str, ...] = ()
 
 
-def discover(settings: ModelSettings, *, known: Collection[int] = ()) -> Discovery:
-    """List the base path of one model and apply its policy.
-
-    Args:
-        settings: the model.
-        known: versions that are already loaded, loading or failed; they count as complete whatever is left of them.
+def base_of(settings: ModelSettings) -> str:
+    """The directory that holds a model's versions.
 
     Raises:
-        ServingError: INVALID_ARGUMENT when the base path is missing; UNIMPLEMENTED when it is a URI other than
-            `file://`; otherwise what the listing failed with. Only this model is affected: keep what it has.
+        ServingError: INVALID_ARGUMENT when it is missing; UNIMPLEMENTED when it is a URI other than `file://`.
     """
     base_path = local_path(settings.base_path)
     if not os.path.exists(base_path):
@@ -66,7 +70,7 @@ def discover(settings: ModelSettings, *, known: Collection[int] = ()) -> Discove
             f"Could not find base path {settings.base_path} for servable {settings.name} "
             f"with error NOT_FOUND: {settings.base_path} not found"
         )
-    return select(settings, list_versions(base_path), known=known)
+    return base_path
 
 
 def local_path(base_path: str) -> str:
@@ -83,8 +87,15 @@ def local_path(base_path: str) -> str:
     raise ServingError(Code.UNIMPLEMENTED, f"File system scheme '{scheme}' not implemented (file: '{base_path}')")
 
 
-def list_versions(base_path: str) -> list[Version]:
+def list_versions(
+    base_path: str, model_files: Collection[str] = MODEL_FILES, *, known: Collection[int] = ()
+) -> list[Version]:
     """All version directories right under `base_path`, by name in byte order.
+
+    Args:
+        base_path: of the model.
+        model_files: names of which a version needs one.
+        known: versions that count as complete without looking.
 
     Raises:
         ServingError: the directory cannot be listed.
@@ -99,9 +110,21 @@ def list_versions(base_path: str) -> list[Version]:
     for name, number in sorted(found, key=lambda item: os.fsencode(item[0])):
         path = os.path.join(base_path, name)
         if os.path.isdir(path):
-            complete = any(os.path.exists(os.path.join(path, file)) for file in MODEL_FILES)
-            versions.append(Version(number, path, complete))
+            versions.append(Version(number, path, number in known or _is_complete(path, model_files)))
     return versions
+
+
+def _is_complete(path: str, model_files: Collection[str]) -> bool:
+    found = [file for file in model_files if os.path.exists(os.path.join(path, file))]
+    if not found or found == [TFLITE_FILE]:
+        return bool(found)
+    try:
+        parts = [name for name in os.listdir(os.path.join(path, _VARIABLES)) if name.startswith(f"{_VARIABLES}.")]
+    except OSError:  # none; or if they can only not be listed, then loading will tell
+        return True
+    shards = [match for name in parts if (match := _SHARD.fullmatch(name))]
+    # A model without variables may have the directory.
+    return not parts or (f"{_VARIABLES}.index" in parts and len(shards) == max((int(s[1]) for s in shards), default=-1))
 
 
 def parse_version(name: str) -> int | None:
@@ -118,7 +141,9 @@ def parse_version(name: str) -> int | None:
 
 
 def select(settings: ModelSettings, found: Iterable[Version], *, known: Collection[int] = ()) -> Discovery:
-    """The rule of `discover`, applied to the directories in `found`, which are sorted by name.
+    """Apply a model's policy to the directories in `found`, which are sorted by name.
+
+    `known` versions are already loaded, loading or failed: they count as complete whatever is left of them.
 
     Latest(n): the n highest complete versions, highest first, and only if there are fewer, incomplete ones. All: every
     version, in the order of `found`. Specific: those that exist, in the order of the configuration.

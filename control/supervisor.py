@@ -110,6 +110,8 @@ class Supervisor:
         self._on_exit = on_exit
         self._make_backoff = make_backoff
         self._children: dict[str, _Child] = {}
+        # Of names that were forgotten, so that no generation comes twice.
+        self._generations: dict[str, int] = {}
         self._stopping = False
         self._changed = asyncio.Event()
 
@@ -124,7 +126,7 @@ class Supervisor:
             raise ValueError(f"there is a child named {spec.name} already")
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("children must be started from the main thread: their life is tied to it")
-        child = _Child(spec, self._make_backoff())
+        child = _Child(spec, self._make_backoff(), self._generations.pop(spec.name, 0))
         self._children[spec.name] = child
         self._spawn(child)
 
@@ -193,6 +195,14 @@ class Supervisor:
         child = self._children.get(name)
         if child is not None and child.process is not None:
             child.process.kill()
+
+    def forget(self, name: str) -> None:
+        """There will be no such child any more, unless it is started anew; it must not be running."""
+        child = self._children.pop(name)
+        assert child.process is None
+        if child.restart is not None:
+            child.restart.cancel()
+        self._generations[name] = child.generation
 
     def retire(self, names: Iterable[str]) -> None:
         """Let these children run on, but don't start them again."""

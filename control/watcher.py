@@ -1,5 +1,6 @@
 """Looks at the file system for every model, each at its own pace, and tells the manager.
 
+A look comes every period, and at once when the kernel says that something has changed in a model's base path.
 One task and at most one call in a thread for each model: a file system that hangs stalls its own model and no other.
 """
 
@@ -12,8 +13,9 @@ from typing import Any
 
 from control.log import LOGGER
 from control.manager import Manager
+from control.notices import Folder, Notices
 from control.threads import ThreadPool
-from control.watch import Look, Sight, look
+from control.watch import SETTLE_SECONDS, Look, Sight, look
 from protos.errors import Code, ServingError
 
 LOOK_SECONDS = 10.0
@@ -56,6 +58,8 @@ class Watcher:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._due: dict[str, asyncio.Event] = {}
         self._said: dict[tuple[str, str], float] = {}
+        self._folders: dict[str, Folder] = {}
+        self._notices = Notices(loop, self._noticed)
 
     def update(self, due: Collection[str]) -> None:
         """Watch what the manager has configured now; look at those in `due` at once."""
@@ -65,6 +69,8 @@ class Watcher:
         for name in self._tasks.keys() - configured:
             self._tasks.pop(name).cancel()
             del self._due[name]
+            self._folders.pop(name, None)
+            self._notices.watch(self._folders.values())
         for name in due:
             if name in self._tasks:
                 self._due[name].set()
@@ -74,9 +80,15 @@ class Watcher:
 
     def close(self) -> None:
         """Stop watching."""
+        self._notices.close()
         for task in self._tasks.values():
             task.cancel()
         self._tasks.clear()
+
+    def _noticed(self, paths: frozenset[str]) -> None:
+        for name, folder in self._folders.items():
+            if folder.path in paths and name in self._due:
+                self._due[name].set()
 
     async def _watch(self, name: str, due: asyncio.Event) -> None:
         while True:
@@ -93,8 +105,11 @@ class Watcher:
                 LOGGER.exception("Looking for versions of %s went wrong", name)
                 self._failed(name, ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}"))
             self._on_change()
+            pause = self._period if self._period > 0 else None
+            if pause is not None and self._manager.settling(name):
+                pause = min(pause, SETTLE_SECONDS)
             try:
-                await asyncio.wait_for(due.wait(), self._period if self._period > 0 else None)
+                await asyncio.wait_for(due.wait(), pause)
             except TimeoutError:
                 continue
 
@@ -116,11 +131,17 @@ class Watcher:
                 future.cancel()
                 due.set()
                 return
-        for warning in self._manager.saw(name, future.result()):
+        sight = future.result()
+        for warning in self._manager.saw(name, sight):
             self._say(name, warning)
+        if self._period > 0 and sight.folder is not None and self._folders.get(name) != sight.folder:
+            self._folders[name] = sight.folder
+            self._notices.watch(self._folders.values())
 
     def _failed(self, name: str, error: ServingError) -> None:
         self._manager.look_failed(name, error)
+        if self._folders.pop(name, None) is not None:
+            self._notices.watch(self._folders.values())
         self._say(name, f"FileSystemStoragePathSource encountered a filesystem access error: {error}", error=True)
 
     def _say(self, name: str, text: str, *, error: bool = False) -> None:

@@ -31,7 +31,7 @@ def main() -> None:
     control = env.get(ENV_CONTROL, "")
     if not control:
         sys.exit(f"a front end needs {ENV_CONTROL} in its environment")
-    logs.setup(logging.getLogger("tensormux.frontend"))
+    logs.setup(logging.getLogger("tensormux.frontend"), name=os.environ.get(ENV_NAME, ""))
     try:
         curve = Curve.from_env(env)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frontend.catalog import Route
+from frontend.catalog import Catalog, Route
 from protos.arena import Block
 from protos.errors import ServingError
 from protos.messages import Tensor
@@ -57,6 +57,14 @@ class Call:
     tries: int
     lost: bool
     blocks: list[Block]
+
+    def resolve(self, catalog: Catalog) -> Route:
+        """Where the request goes by a new catalog.
+
+        Raises:
+            ServingError: nowhere.
+        """
+        return catalog.route(self.target)
 
     def complete(self, tensors: list[Tensor]) -> None:
         """The answer; data of tensors is never a frame number here."""

@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from frontend.signature import Signature
-from protos import messages, public
+from protos import messages
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import State
 from protos.response_view import model_spec_field, output_key
-from protos.tensor_proto import decode_tensor
+from protos.signature import DEFAULT_SIGNATURE, Signature, read_signatures
 from protos.tensor_view import Target
 
 if TYPE_CHECKING:
     from frontend.link import Link
-
-DEFAULT_SIGNATURE = "serving_default"
 
 # Resolved targets kept for one snapshot; beyond it they are resolved anew (clients choose signature names).
 _MAX_ROUTES = 4096
@@ -71,19 +68,8 @@ def _signatures(data: bytes) -> dict[str, Signature]:
     if known is None:
         if len(_parsed) >= _MAX_ROUTES:
             _parsed.clear()
-        definitions = public.SignatureDefMap.FromString(data)
-        known = _parsed[data] = {name: _signature(name, sig) for name, sig in definitions.signature_def.items()}
+        known = _parsed[data] = read_signatures(data)
     return known
-
-
-def _signature(name: str, definition: public.SignatureDef) -> Signature:
-    return Signature(
-        name=name,
-        method_name=definition.method_name,
-        inputs={alias: (info.dtype, info.name) for alias, info in definition.inputs.items()},
-        outputs={alias: info.dtype for alias, info in definition.outputs.items()},
-        defaults={alias: decode_tensor(proto) for alias, proto in definition.defaults.items()},
-    )
 
 
 class Route:
@@ -103,7 +89,12 @@ class Route:
 
 
 class Model:
-    """The versions of a model by number, and its labels."""
+    """The versions of a model by number, and its labels.
+
+    Attributes:
+        latest: the highest version that at least half as many workers have as have any other. While workers switch one
+            after another, requests would else all go to the first that is through.
+    """
 
     __slots__ = ("name", "versions", "labels", "latest")
 
@@ -111,7 +102,9 @@ class Model:
         self.name = name
         self.versions = {version.version: version for version in versions}
         self.labels = labels
-        self.latest = max((v for v in self.versions.values() if v.available), key=lambda v: v.version, default=None)
+        available = [v for v in self.versions.values() if v.available]
+        most = max((len(v.links) for v in available), default=0)
+        self.latest = max((v for v in available if 2 * len(v.links) >= most), key=lambda v: v.version, default=None)
 
 
 class Catalog:
@@ -136,14 +129,16 @@ class Catalog:
         """The version that a request is for.
 
         Raises:
-            ServingError: INVALID_ARGUMENT (no name, unknown label), NOT_FOUND, UNAVAILABLE (served until its worker
-                was lost, and soon again).
+            ServingError: INVALID_ARGUMENT (no name, unknown label), NOT_FOUND, UNAVAILABLE (a label before there were
+                any models; served until its worker was lost, and soon again).
         """
         name, number, label, _ = target
         if not name:
             raise invalid_argument("ModelSpec has no name specified.")
         model = self.models.get(name)
         if label is not None:
+            if not self.models:
+                raise ServingError(Code.UNAVAILABLE, f"Model labels does not init yet.{label}")
             labelled = model.labels.get(label) if model is not None else None
             if labelled is None:
                 raise invalid_argument(f"Unrecognized servable version label: {label}")

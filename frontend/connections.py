@@ -34,6 +34,7 @@ class Connections:
         self._loop = loop
         self._max = max_connections
         self._open: set[Connection] = set()
+        self._handshakes = 0
         self._timer: asyncio.TimerHandle | None = None
         self.draining = False
         self.buffered_bytes = 0
@@ -50,9 +51,25 @@ class Connections:
             self._timer = self._loop.call_later(_SWEEP_S, self._sweep)
         return True
 
+    def begin_handshake(self) -> bool:
+        """Whether a client may begin its TLS handshake: it counts as a connection until `end_handshake`."""
+        if len(self._open) + self._handshakes >= self._max or self.draining:
+            return False
+        self._handshakes += 1
+        return True
+
+    def end_handshake(self) -> None:
+        """The handshake has failed, or the connection was added."""
+        self._handshakes -= 1
+
     def remove(self, connection: Connection) -> None:
         """The connection is closed."""
         self._open.discard(connection)
+
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._open)
 
     def has_room(self, more_bytes: int) -> bool:
         """Whether so many more bytes of request bodies may be held."""

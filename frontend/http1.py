@@ -22,6 +22,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Requests of one connection that wait for their answers before it is read no further.
 _MAX_PIPELINE = 64
 _WRITE_HIGH_WATER = 4 << 20
+_PIECE = 1 << 20
 # How long a refused client's bytes are thrown away: closing at once would reset the connection under our answer.
 _LINGER_S = 2.0
 
@@ -53,6 +54,7 @@ class HttpConnection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._paused_reading = False
         self._paused_writing_at = 0.0
+        self._write_in_pieces = False
         self._last_active = loop.time()
         self._draining = False
         self._closing = False
@@ -64,11 +66,17 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_bytes_seen = 0
+        self._head_fields = 0
         self._chunks: list[bytes] = []
         self._body_bytes = 0
         self._started = 0.0
 
     # --- life ---
+
+    @property
+    def draining(self) -> bool:
+        """The server is shutting down."""
+        return self._draining
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
@@ -78,6 +86,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        self._write_in_pieces = not self._transport.can_write_eof()  # TLS
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: nobody waits for its answers."""
@@ -194,7 +203,10 @@ class HttpConnection(asyncio.Protocol):
             self._closing = True
             if self._refused:
                 self._give_up_at = self._loop.time() + min(_LINGER_S, self._config.request_timeout_seconds)
-                self._transport.write_eof()
+                if self._transport.can_write_eof():
+                    self._transport.write_eof()
+                else:  # TLS has no half-closed connections: its end waits for the client's, and drops what comes
+                    self._transport.close()
             else:
                 self._give_up_at = self._loop.time() + self._config.request_timeout_seconds
                 self._transport.close()
@@ -207,6 +219,7 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_bytes_seen = 0
+        self._head_fields = 0
         if not self._started:
             self._started = self._loop.time()
 
@@ -229,6 +242,9 @@ class HttpConnection(asyncio.Protocol):
             return
         self._head_bytes += len(name) + len(value) + 4  # with colon, space and line end
         self._check_head(self._head_bytes)
+        self._head_fields += 1
+        if self._head_fields > self._config.max_header_count:
+            self._refuse(431, "the request has too many header fields")
         if not self._in_head:
             return  # trailer fields of a chunked body are not header fields
         key = name.lower()
@@ -256,7 +272,7 @@ class HttpConnection(asyncio.Protocol):
         elif not expect:
             return
         elif expect.lower() == b"100-continue":
-            if not self._waiting:
+            if not self._waiting and not exchange.http10:  # RFC 9110, section 10.1.1
                 self._transport.write(_CONTINUE)
         else:
             self._refuse(417, f"unknown expectation: {expect.decode('latin-1')}")
@@ -317,6 +333,12 @@ class HttpConnection(asyncio.Protocol):
         self._waiting.append(exchange)
         exchange.respond(status, self._error_body(message))
 
+    def _write_pieces(self, answer: bytes) -> None:
+        """Write to a TLS transport, which pauses us only for what comes after it has filled the socket's."""
+        view = memoryview(answer)
+        for start in range(0, len(view), _PIECE):
+            self._transport.write(view[start : start + _PIECE])
+
     def answered(self, exchange: Exchange) -> None:
         """An exchange has its answer: write what is complete, in order."""
         if self._closed:
@@ -326,7 +348,10 @@ class HttpConnection(asyncio.Protocol):
         while waiting and waiting[0].answer is not None:
             first = waiting.popleft()
             assert first.answer is not None
-            transport.write(first.answer)
+            if self._write_in_pieces and len(first.answer) > _PIECE:
+                self._write_pieces(first.answer)
+            else:
+                transport.write(first.answer)
             self._last_active = self._loop.time()
             if not first.keep_alive:
                 self._close()

@@ -6,7 +6,8 @@ itself; the owner flushes once per loop turn, so that many answers leave in one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import ngh2
@@ -15,12 +16,13 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 NO_ERROR = int(ngh2.ErrorCode.NO_ERROR)
 INTERNAL_ERROR = int(ngh2.ErrorCode.INTERNAL_ERROR)
+ENHANCE_YOUR_CALM = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 
 # Window of a stream, and of the connection: enough that a large upload on loopback is not held up by round trips.
 _STREAM_WINDOW = 4 << 20
 _CONNECTION_WINDOW = 16 << 20
 # Larger frames mean fewer events for large messages.
-_MAX_FRAME_SIZE = 1 << 20
+MAX_FRAME_BYTES = 1 << 20
 # Most that is taken from the engine at once, so that a slow reader's answers stay in the engine.
 _WRITE_CHUNK = 1 << 20
 
@@ -52,21 +54,33 @@ class Http2:
         handler: told of requests, bodies and ends of streams.
         max_streams: that the peer may have open at once.
         max_header_bytes: of one request.
+        max_header_count: fields of one request.
+        max_frame_bytes: the largest frame that the peer may send, 16 KiB to 16 MiB - 1.
     """
 
     __slots__ = ("_connection", "_handler")
 
-    def __init__(self, handler: Handler, *, max_streams: int, max_header_bytes: int) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        max_streams: int,
+        max_header_bytes: int,
+        max_header_count: int = 256,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+    ) -> None:
         self._handler = handler
         self._connection = ngh2.Connection(
             ngh2.Role.SERVER,
-            ngh2.Configuration(max_inbound_header_list_size=max_header_bytes, max_inbound_header_count=256),
+            ngh2.Configuration(
+                max_inbound_header_list_size=max_header_bytes, max_inbound_header_count=max_header_count
+            ),
         )
         self._connection.initiate_connection(
             {
                 ngh2.Setting.MAX_CONCURRENT_STREAMS: max_streams,
                 ngh2.Setting.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
-                ngh2.Setting.MAX_FRAME_SIZE: _MAX_FRAME_SIZE,
+                ngh2.Setting.MAX_FRAME_SIZE: max_frame_bytes,
                 ngh2.Setting.MAX_HEADER_LIST_SIZE: max_header_bytes,
             }
         )
@@ -114,6 +128,34 @@ class Http2:
             connection.send_trailers(stream_id, trailers)
         except ngh2.NGH2Error:
             self.reset(stream_id, INTERNAL_ERROR)
+
+    def start_response(self, stream_id: int, headers: Headers) -> None:
+        """Send the headers of an answer that `send` and `finish` go on with. A stream that is over is ignored."""
+        self._try(lambda: self._connection.send_response(stream_id, headers))
+
+    def send(self, stream_id: int, data: bytes) -> None:
+        """Queue a piece of an answer's body. A stream that is over is ignored."""
+        self._try(lambda: self._connection.send_data(stream_id, data))
+
+    def finish(self, stream_id: int, trailers: Headers) -> None:
+        """End an answer; trailers leave after all that is queued. A stream that is over is ignored."""
+        self._try(lambda: self._connection.send_trailers(stream_id, trailers))
+
+    def unsent_bytes(self, stream_id: int) -> int:
+        """Bytes of an answer's body that wait for the peer's window, or to be written; 0 for a stream that is over."""
+        try:
+            return self._connection.queued_body_size(stream_id)
+        except ngh2.NGH2Error:
+            return 0
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life."""
+        self._try(self._connection.ping)
+
+    def _try(self, submit: Callable[[], None]) -> None:
+        # What is refused is a frame on a stream, or a connection, that is over.
+        with contextlib.suppress(ngh2.NGH2Error):
+            submit()
 
     def respond_headers(self, stream_id: int, headers: Headers) -> None:
         """Send an answer that has headers only. A stream that is over already is ignored."""

@@ -8,8 +8,9 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
-_BACKLOG = 4096
+from frontend.tls import BACKLOG, TlsDoor, TlsListener
 
 ENV_UNIX_FD = "TENSORMUX_GRPC_UNIX_FD"
 
@@ -72,12 +73,23 @@ def unix_socket(path: str, env: Mapping[str, str]) -> socket.socket:
     return sock
 
 
-async def listen(loop: asyncio.AbstractEventLoop, sock: socket.socket, factory: Factory) -> asyncio.AbstractServer:
-    """Start to accept connections on a bound socket.
+class Listener(Protocol):
+    """Accepts connections."""
+
+    def close(self) -> None:
+        """Accept no more; connections that are open go on."""
+
+
+async def listen(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, factory: Factory, tls: TlsDoor | None = None
+) -> Listener:
+    """Start to accept connections on a bound socket, with TLS if told how.
 
     Raises:
         OSError: somebody else listens there already without sharing.
     """
+    if tls is not None:
+        return TlsListener(loop, sock, factory, tls)
     if sock.family == socket.AF_UNIX:
-        return await loop.create_unix_server(factory, sock=sock, backlog=_BACKLOG)
-    return await loop.create_server(factory, sock=sock, backlog=_BACKLOG)
+        return await loop.create_unix_server(factory, sock=sock, backlog=BACKLOG)
+    return await loop.create_server(factory, sock=sock, backlog=BACKLOG)

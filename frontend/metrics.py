@@ -11,6 +11,7 @@ from time import monotonic_ns
 
 from protos import metrics
 from protos.errors import Code, ServingError
+from protos.messages import METHODS
 from protos.metrics import HistogramTable, Registry
 
 
@@ -41,9 +42,19 @@ class RequestMetrics:
         """Count a request whose deadline passed while it was under way."""
         self.registry.value(metrics.EXPIRED, self._label(model)).add(1)
 
-    def cancelled(self, model: str) -> None:
-        """Count a request whose client went away first."""
-        self.registry.value(metrics.CANCELLED, self._label(model)).add(1)
+    def abandoned(self, model: str, method: int, *, late: bool) -> None:
+        """Count a call of `METHODS[method]` whose client went away first; `late` when that was for its deadline."""
+        label = self._label(model)
+        self.registry.value(metrics.EXPIRED if late else metrics.CANCELLED, label).add(1)
+        if METHODS[method] != "MultiInference":  # which upstream doesn't count
+            code = Code.DEADLINE_EXCEEDED if late else Code.CANCELLED
+            self.registry.value(metrics.REQUEST_COUNT, label, code.name).add(1)
+
+    def examples(self, model: str, count: int) -> None:
+        """Count the examples of one MultiInference that ran; other requests have no such count upstream."""
+        if self._is_known(model):
+            self.registry.histogram(metrics.EXAMPLE_COUNTS, model).observe(count)
+            self.registry.value(metrics.EXAMPLE_COUNT_TOTAL, model).add(count)
 
     def _label(self, model: str) -> str:
         return model if self._is_known(model) else ""

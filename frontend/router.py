@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic_ns
 
 import msgspec
@@ -47,6 +47,10 @@ _SWEEP_MANY_S = 0.05
 _MANY = 2_000
 # Shared memory for inputs; only what is in use, or was, takes memory.
 _ARENA_BYTES = 256 << 20
+# What a worker answers for a request whose deadline has passed while it waited.
+_LATE = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED)
+# A gRPC client resets its call at the deadline, which began before the request was here.
+_EARLY_NS = 20_000_000
 # `Call.tries` of a call that nobody waits for.
 _ABANDONED = -1
 
@@ -62,6 +66,8 @@ class Router:
         self._identity = identity.encode()
         self._max_outstanding = max_outstanding
         self.catalog = Catalog()
+        # Called after each change of `catalog`.
+        self.on_catalog: list[Callable[[], None]] = []
         self._snapshot = messages.Catalog(epoch=0, serving=False, workers=[], models=[])
         self._links: dict[str, Link] = {}
         self._dirty: list[Link] = []
@@ -72,6 +78,16 @@ class Router:
         self._decode = msgspec.msgpack.Decoder(ReplyBatch).decode
         self.outstanding = 0
         self.metrics = RequestMetrics(Registry(), lambda model: model in self.catalog.models)
+
+    @property
+    def serving(self) -> bool:
+        """All models were available when control sent its last snapshot, or had been before."""
+        return self._snapshot.serving
+
+    @property
+    def connected_workers(self) -> int:
+        """Workers that can be reached now."""
+        return sum(link.up for link in self._links.values())
 
     # --- catalog ---
 
@@ -101,6 +117,8 @@ class Router:
             for entry in self._snapshot.models
         )
         self.catalog = Catalog(models, before=self.catalog)
+        for listener in self.on_catalog:
+            listener()
 
     def _connect(self, entry: messages.WorkerEntry) -> Link:
         link = Link(entry, self._channel.dealer(entry.endpoint, identity=self._identity))
@@ -242,8 +260,12 @@ class Router:
 
     def cancel(self, call: Call) -> None:
         """The client of `call` has gone; neither `complete` nor `fail` will be called."""
-        self.metrics.cancelled(call.target.name)
+        if call.tries == _ABANDONED:
+            return
+        late = 0 < call.deadline_ns <= monotonic_ns() + _EARLY_NS
+        self.metrics.abandoned(call.target.name, call.method, late=late)
         self._drop(call)
+        call.tries = _ABANDONED
 
     def _drop(self, call: Call) -> None:
         """Nobody waits for `call` any more."""
@@ -296,6 +318,9 @@ class Router:
             link.shares_memory = False
             self._retry(call, f"{link.name} no longer has the model, nor has any other worker")
         else:
+            # A worker drops what has waited too long; when the deadline has passed, that is why.
+            if reply.code in _LATE and 0 < call.deadline_ns <= monotonic_ns():
+                self.metrics.expired(call.target.name)
             call.fail(ServingError(reply.code, reply.message))
 
     def _again(self, call: Call) -> None:
@@ -324,8 +349,9 @@ class Router:
         gone = call.route.signature
         try:
             if 0 < call.deadline_ns <= monotonic_ns():
+                self.metrics.expired(call.target.name)
                 raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
-            route = self.catalog.route(call.target)
+            route = call.resolve(self.catalog)
             if route.signature.inputs != gone.inputs or route.signature.outputs != gone.outputs:
                 raise ServingError(Code.UNAVAILABLE, "the version was replaced by one with another signature")
             if call.tries > _GONE_TRIES:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Sequence
 
 import msgspec
 import zmq
 
-from frontend import listeners
+from frontend import listeners, tls
 from frontend.connections import Connections
 from frontend.grpc.connection import GrpcConnection
+from frontend.grpc.models import Reloaded
 from frontend.grpc.services import methods
 from frontend.http1 import HttpConnection
 from frontend.rest.handler import RestHandler
 from frontend.rest.json_encode import encode_error
 from frontend.router import Router
+from frontend.scrapes import Scrapes
+from protos import metrics
 from protos.channel import Channel, Frames, LoopReader
 from protos.errors import Code, ServingError
 from protos.messages import (
@@ -27,14 +30,19 @@ from protos.messages import (
     FrontendReport,
     Heartbeat,
     Hello,
+    MetricsReport,
+    MetricsRequest,
     Rejected,
     ReloadReply,
     ReloadRequest,
     Resync,
+    ScrapeReply,
+    ScrapeRequest,
     Stop,
     ToPeer,
     Welcome,
 )
+from protos.process_metrics import watch_process
 
 log = logging.getLogger("tensormux.frontend")
 
@@ -61,12 +69,13 @@ class Server:
         self._config: FrontendConfig | None = None
         self._router: Router
         self._connections: Connections
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[listeners.Listener] = []
         self._report: FrontendReport | None = None
         self._opening = False
         self._epoch = 0
-        self._reloads: dict[int, Callable[[ServingError], None]] = {}
+        self._reloads: dict[int, Reloaded] = {}
         self._next_reload = 0
+        self._scrapes = Scrapes(loop, self._send)
         self._ended: asyncio.Future[None] = loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -82,7 +91,9 @@ class Server:
 
     # --- control plane ---
 
-    def _send(self, message: Hello | Heartbeat | FrontendReport | ReloadRequest) -> bool:
+    def _send(
+        self, message: Hello | Heartbeat | FrontendReport | ReloadRequest | ScrapeRequest | MetricsReport
+    ) -> bool:
         """Send to control, if there is room.
 
         A control that has been away for long finds the queue full; it asks for everything when it is back.
@@ -120,8 +131,13 @@ class Server:
                 self._send(self._report)
             for number in list(self._reloads):
                 self._end_reload(number, Code.UNAVAILABLE, "control restarted; the reload may have been applied or not")
+            self._scrapes.control_restarted()
         elif isinstance(message, ReloadReply):
-            self._end_reload(message.id, message.code, message.message)
+            self._end_reload(message.id, message.code, message.message, message.increases)
+        elif isinstance(message, ScrapeReply):
+            self._scrapes.replied(message)
+        elif isinstance(message, MetricsRequest):
+            self._report_metrics(message.round)
         elif isinstance(message, Stop):
             self.stop(message.grace_seconds)
         elif isinstance(message, Rejected):
@@ -135,6 +151,9 @@ class Server:
             self._loop, self._channel, identity=self._identity, max_outstanding=config.max_outstanding_requests
         )
         self._connections = Connections(self._loop, max_connections=config.max_connections)
+        registry = self._router.metrics.registry
+        registry.on_snapshot(self._look)
+        watch_process(registry, self._hello.name)
 
     def _on_catalog(self, message: Catalog) -> None:
         if self._config is None or message.epoch < self._epoch:
@@ -146,21 +165,33 @@ class Server:
             self._spawn(self._open(self._config))
         self._send(Heartbeat(epoch=self._epoch, outstanding=self._router.outstanding))
 
-    def reload(self, config: bytes, done: Callable[[ServingError], None]) -> None:
-        """Pass a new model configuration on to control; `done` gets the outcome (code OK when it was applied)."""
+    def _look(self) -> None:
+        registry, name = self._router.metrics.registry, self._hello.name
+        registry.value(metrics.OUTSTANDING, name).value = self._router.outstanding
+        registry.value(metrics.CONNECTIONS, name).value = self._connections.count
+
+    def _report_metrics(self, number: int) -> None:
+        if self._config is not None:
+            self._send(MetricsReport(round=number, cells=self._router.metrics.registry.snapshot()))
+
+    def reload(self, config: bytes, metric_names: list[str], done: Reloaded) -> None:
+        """Pass a new model configuration on to control; `done` gets the outcome (code OK when it was applied).
+
+        When it was, it also gets the increases of `metric_names`, names of `protos.metrics`, in their order.
+        """
         self._next_reload += 1
         number = self._next_reload
         self._reloads[number] = done
-        if not self._send(ReloadRequest(id=number, config=config)):
+        if not self._send(ReloadRequest(id=number, config=config, metric_names=metric_names)):
             self._end_reload(number, Code.UNAVAILABLE, "control cannot be reached")
             return
         late = "control did not answer the reload in time"
         self._loop.call_later(_RELOAD_TIMEOUT_S, self._end_reload, number, Code.DEADLINE_EXCEEDED, late)
 
-    def _end_reload(self, number: int, code: int, message: str) -> None:
+    def _end_reload(self, number: int, code: int, message: str, increases: Sequence[int] = ()) -> None:
         done = self._reloads.pop(number, None)
         if done is not None:
-            done(ServingError(code, message))
+            done(ServingError(code, message), increases)
 
     # --- doors ---
 
@@ -171,8 +202,8 @@ class Server:
 
     async def _open(self, config: FrontendConfig) -> None:
         loop, connections = self._loop, self._connections
-        table = methods(self._router, config, self.reload)
-        rest = RestHandler(self._router, config)
+        table = methods(self._router, config, self.reload, lambda: connections.draining)
+        rest = RestHandler(self._router, config, self._scrapes.ask)
 
         def grpc() -> asyncio.BaseProtocol:
             return GrpcConnection(loop, config, connections, table)
@@ -182,20 +213,24 @@ class Server:
 
         report = FrontendReport(epoch=self._epoch)
         try:
+            door = tls.tls_door(config.tls, config, connections, alpn=tls.GRPC)
             if config.grpc_port:
-                self._servers.append(await listeners.listen(loop, listeners.ipv4_socket(config.grpc_port), grpc))
+                port = listeners.ipv4_socket(config.grpc_port)
+                self._servers.append(await listeners.listen(loop, port, grpc, door))
                 report.grpc_open = True
             if config.grpc_socket_path:
                 unix = listeners.unix_socket(config.grpc_socket_path, os.environ)
-                self._servers.append(await listeners.listen(loop, unix, grpc))
+                self._servers.append(await listeners.listen(loop, unix, grpc, door))
                 report.unix_open = True
-        except OSError as error:
+        except (OSError, ServingError) as error:
             report.grpc_error = str(error)
         if config.rest_port and not report.grpc_error:
             try:
-                self._servers.append(await listeners.listen(loop, listeners.dual_stack_socket(config.rest_port), http))
+                door = tls.tls_door(config.rest_tls, config, connections, alpn=tls.HTTP)
+                port = listeners.dual_stack_socket(config.rest_port)
+                self._servers.append(await listeners.listen(loop, port, http, door))
                 report.rest_open = True
-            except OSError as error:
+            except (OSError, ServingError) as error:
                 report.rest_error = str(error)
         self._report = report
         self._send(report)

@@ -153,11 +153,16 @@ class Channel:
         sock = self._socket(zmq.ROUTER, server=True, endpoint=endpoint)
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
         sock.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        # The file of a unix socket is for this user alone, wherever its directory is.
+        umask = os.umask(0o177) if endpoint.startswith("ipc://") else None
         try:
             sock.bind(endpoint)
         except zmq.ZMQError:
             sock.close()
             raise
+        finally:
+            if umask is not None:
+                os.umask(umask)
         return sock, cast(bytes, sock.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
     def connect_dealer(self, endpoint: str, *, identity: bytes) -> zmq.Socket[bytes]:

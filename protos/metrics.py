@@ -1,4 +1,4 @@
-"""Metrics of one process: what there is to count, how it is counted, and how counts of processes become one.
+"""Metrics of one process: what there is to count, and how it is counted.
 
 `DEFINITIONS` names every metric, its labels and buckets: those of TensorFlow Serving under their own names, ours
 with `tensormux_` in front. A `Registry` holds one process' cells; its snapshots travel to control, which adds them up.
@@ -10,7 +10,7 @@ microsecond. A registry belongs to one thread.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -87,7 +87,7 @@ DEFINITIONS: dict[str, Definition] = {
         Definition(PADDING_SIZE, "histogram", ("execution_batch_size",), _SIZES_14, always=False),
         Definition(INPUT_BATCH_SIZE, "histogram", (), _SIZES_14, always=False),
         Definition(PROCESSED_BATCH_SIZE, "histogram", (), _SIZES_14, always=False),
-        # Ours. Times in microseconds, `device` is the worker's.
+        # Ours. Times in microseconds, `device` is the worker's, `process` the name of a process' slot.
         Definition(QUEUE_TIME, "histogram", ("model_name", "signature", "device"), _QUEUING_US),
         Definition(BATCH_REQUESTS, "histogram", ("model_name", "signature", "device"), _SIZES_14),
         Definition(PADDED_ROWS, "counter", ("model_name", "signature", "device")),
@@ -131,7 +131,7 @@ class Histogram:
         self.sum += value
 
 
-class CellSnapshot(msgspec.Struct, array_like=True):
+class CellSnapshot(msgspec.Struct, array_like=True, gc=False):
     """One cell: `sum` is the value of a counter or gauge; `counts`, by bucket, is empty for these."""
 
     name: str
@@ -176,6 +176,11 @@ class Registry:
             cell = self._histograms[name, labels] = Histogram(DEFINITIONS[name].limits)
         return cell
 
+    def forget(self, name: str, *labels: str) -> None:
+        """Drop a cell; nobody may hold it any more."""
+        self._values.pop((name, labels), None)
+        self._histograms.pop((name, labels), None)
+
     def table(self, name: str, *others: str) -> HistogramTable:
         """The histograms of a metric by the value of its first label; `others` are those of its other labels."""
         return HistogramTable(self, name, *others)
@@ -185,31 +190,21 @@ class Registry:
         self._collectors.append(collect)
 
     def snapshot(self) -> list[CellSnapshot]:
-        """All cells as they are now; calls that succeeded are requests with status OK, and counted as such here."""
+        """All cells as they are now, without histograms that have seen nothing.
+
+        Calls that succeeded are requests with status OK, and counted as such here.
+        """
         for collect in self._collectors:
             collect()
         cells = [CellSnapshot(name, labels, cell.value) for (name, labels), cell in self._values.items()]
         succeeded: dict[str, int] = {}
         for (name, labels), histogram in self._histograms.items():
+            count = sum(histogram.counts)
+            if not count:
+                continue
             cells.append(CellSnapshot(name, labels, histogram.sum, list(histogram.counts)))
             if name == REQUEST_LATENCY:
-                succeeded[labels[0]] = succeeded.get(labels[0], 0) + sum(histogram.counts)
+                succeeded[labels[0]] = succeeded.get(labels[0], 0) + count
         # Upstream observes the latency of exactly the requests that it counts as OK: hot paths count only once.
-        cells += [CellSnapshot(REQUEST_COUNT, (model, "OK"), count) for model, count in succeeded.items() if count]
+        cells += [CellSnapshot(REQUEST_COUNT, (model, "OK"), count) for model, count in succeeded.items()]
         return cells
-
-
-def add_up(snapshots: Iterable[Iterable[CellSnapshot]]) -> dict[tuple[str, Labels], CellSnapshot]:
-    """Sums of cells with the same name and labels."""
-    total: dict[tuple[str, Labels], CellSnapshot] = {}
-    for snapshot in snapshots:
-        for cell in snapshot:
-            key = (cell.name, cell.labels)
-            known = total.get(key)
-            if known is None:
-                total[key] = CellSnapshot(cell.name, cell.labels, cell.sum, list(cell.counts))
-                continue
-            known.sum += cell.sum
-            if len(known.counts) == len(cell.counts):
-                known.counts = [a + b for a, b in zip(known.counts, cell.counts, strict=True)]
-    return total

@@ -14,4 +14,9 @@ PACKAGES = (
     "tensorflow.error",
     "tensorflow.serving.internal",
     "tensorflow.serving.tools",
+    "grpc.health.v1",
+    "grpc.reflection.v1",
 )
+
+# Older names of packages above, with the same messages: reached by full names alone (`protos.pool.message_class`).
+ALIASES = ("grpc.reflection.v1alpha",)

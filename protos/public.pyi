@@ -23,6 +23,102 @@ pool: _Final[_DescriptorPool]
 
 def message_class(full_name: _b.str) -> _b.type[_Message]: ...
 
+# grpc/health/v1/health.proto
+
+class HealthCheckRequest(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    service: _b.str
+    def __init__(self, *, service: _b.str | None = ...) -> None: ...
+
+class HealthCheckResponse(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    class _ServingStatus(_Enum):
+        UNKNOWN: _b.int
+        SERVING: _b.int
+        NOT_SERVING: _b.int
+        SERVICE_UNKNOWN: _b.int
+    ServingStatus: _ClassVar[_ServingStatus]
+    UNKNOWN: _ClassVar[_b.int]
+    SERVING: _ClassVar[_b.int]
+    NOT_SERVING: _ClassVar[_b.int]
+    SERVICE_UNKNOWN: _ClassVar[_b.int]
+    status: _b.int
+    def __init__(self, *, status: _b.int | None = ...) -> None: ...
+
+class HealthListRequest(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    def __init__(self) -> None: ...
+
+class HealthListResponse(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    @_b.property
+    def statuses(self) -> _MessageMap[_b.str, HealthCheckResponse]: ...
+    def __init__(self, *, statuses: _Mapping[_b.str, HealthCheckResponse] | None = ...) -> None: ...
+
+# grpc/reflection/v1/reflection.proto
+
+class ServerReflectionRequest(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    host: _b.str
+    file_by_filename: _b.str
+    file_containing_symbol: _b.str
+    @_b.property
+    def file_containing_extension(self) -> ExtensionRequest: ...
+    all_extension_numbers_of_type: _b.str
+    list_services: _b.str
+    def __init__(self, *, host: _b.str | None = ..., file_by_filename: _b.str | None = ..., file_containing_symbol: _b.str | None = ..., file_containing_extension: ExtensionRequest | None = ..., all_extension_numbers_of_type: _b.str | None = ..., list_services: _b.str | None = ...) -> None: ...
+
+class ExtensionRequest(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    containing_type: _b.str
+    extension_number: _b.int
+    def __init__(self, *, containing_type: _b.str | None = ..., extension_number: _b.int | None = ...) -> None: ...
+
+class ServerReflectionResponse(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    valid_host: _b.str
+    @_b.property
+    def original_request(self) -> ServerReflectionRequest: ...
+    @_b.property
+    def file_descriptor_response(self) -> FileDescriptorResponse: ...
+    @_b.property
+    def all_extension_numbers_response(self) -> ExtensionNumberResponse: ...
+    @_b.property
+    def list_services_response(self) -> ListServiceResponse: ...
+    @_b.property
+    def error_response(self) -> ErrorResponse: ...
+    def __init__(self, *, valid_host: _b.str | None = ..., original_request: ServerReflectionRequest | None = ..., file_descriptor_response: FileDescriptorResponse | None = ..., all_extension_numbers_response: ExtensionNumberResponse | None = ..., list_services_response: ListServiceResponse | None = ..., error_response: ErrorResponse | None = ...) -> None: ...
+
+class FileDescriptorResponse(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    @_b.property
+    def file_descriptor_proto(self) -> _Scalars[_b.bytes]: ...
+    def __init__(self, *, file_descriptor_proto: _Iterable[_b.bytes] | None = ...) -> None: ...
+
+class ExtensionNumberResponse(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    base_type_name: _b.str
+    @_b.property
+    def extension_number(self) -> _Scalars[_b.int]: ...
+    def __init__(self, *, base_type_name: _b.str | None = ..., extension_number: _Iterable[_b.int] | None = ...) -> None: ...
+
+class ListServiceResponse(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    @_b.property
+    def service(self) -> _Messages[ServiceResponse]: ...
+    def __init__(self, *, service: _Iterable[ServiceResponse] | None = ...) -> None: ...
+
+class ServiceResponse(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    name: _b.str
+    def __init__(self, *, name: _b.str | None = ...) -> None: ...
+
+class ErrorResponse(_Message):
+    DESCRIPTOR: _ClassVar[_Descriptor]  # type: ignore[misc]
+    error_code: _b.int
+    error_message: _b.str
+    def __init__(self, *, error_code: _b.int | None = ..., error_message: _b.str | None = ...) -> None: ...
+
 # tensorflow/core/example/feature.proto
 
 class BytesList(_Message):

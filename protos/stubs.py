@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
 )
 
-from protos.packages import PACKAGES
+from protos.packages import ALIASES, PACKAGES
 
 _F = FieldDescriptorProto
 _FLOATS = frozenset({_F.TYPE_DOUBLE, _F.TYPE_FLOAT})
@@ -59,7 +59,8 @@ def stub_text(files: FileDescriptorSet) -> str:
         ValueError: two messages or enums share a short name, or are in a package that `public` doesn't search.
     """
     names: dict[str, str] = {}
-    for file in files.file:
+    searched = [file for file in files.file if file.package not in ALIASES]
+    for file in searched:
         for name in (*(m.name for m in file.message_type), *(e.name for e in file.enum_type)):
             full_name = f"{file.package}.{name}"
             if file.package not in PACKAGES:
@@ -67,9 +68,9 @@ def stub_text(files: FileDescriptorSet) -> str:
             if name in names:
                 raise ValueError(f"{full_name} and {names[name]} have the same short name")
             names[name] = full_name
-    packages = sorted({file.package for file in files.file}, key=len, reverse=True)
+    packages = sorted({file.package for file in searched}, key=len, reverse=True)
     lines = [_HEAD]
-    for file in files.file:
+    for file in searched:
         lines.append(f"# {file.name}\n")
         for enum in file.enum_type:
             lines += [*_enum(enum, ""), ""]

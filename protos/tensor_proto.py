@@ -55,6 +55,14 @@ def decode_tensor(proto: public.TensorProto) -> Tensor:
     return Tensor(row.number, shape, values.tobytes())
 
 
+def decode_or_error(proto: public.TensorProto) -> Tensor | ServingError:
+    """As `decode_tensor`, with the error as the result: whether it matters is known later."""
+    try:
+        return decode_tensor(proto)
+    except ServingError as error:
+        return error
+
+
 def _element_count(shape: tuple[int, ...]) -> int:
     """Product of the sizes; a product that overflows on the way is refused even when a zero follows."""
     count = 1

@@ -20,7 +20,7 @@ from protos import public
 from protos.dtypes import DT_BOOL, DT_STRING, DTYPES, PACKED_TAG
 from protos.errors import Code, ServingError
 from protos.messages import Tensor
-from protos.tensor_proto import MAX_ELEMENTS, MAX_RANK, decode_tensor
+from protos.tensor_proto import MAX_ELEMENTS, MAX_RANK, decode_or_error
 
 _TABLE_LIMIT = 4096
 _KEY_LIMIT = 512
@@ -206,20 +206,13 @@ def _parse_with_message(data: bytes | memoryview) -> PredictCall:
         raise ServingError(Code.INTERNAL, "Failed to parse PredictRequest") from None
     return PredictCall(
         target_of(request.model_spec) if request.HasField("model_spec") else None,
-        {alias: _decode(proto) for alias, proto in request.inputs.items()},
+        {alias: decode_or_error(proto) for alias, proto in request.inputs.items()},
         tuple(request.output_filter),
     )
 
 
 def _tensor_from_bytes(data: memoryview) -> Tensor | ServingError:
     try:
-        return _decode(public.TensorProto.FromString(bytes(data)))
+        return decode_or_error(public.TensorProto.FromString(bytes(data)))
     except DecodeError:
         raise _Unusual from None
-
-
-def _decode(proto: public.TensorProto) -> Tensor | ServingError:
-    try:
-        return decode_tensor(proto)
-    except ServingError as error:
-        return error

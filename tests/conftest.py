@@ -11,6 +11,8 @@ import pytest
 # Before anything imports TensorFlow.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# As in a worker: memory goes back to the system.
+os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
 
 
 @pytest.fixture(scope="session")

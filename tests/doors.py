@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from frontend.connections import Connections
+from frontend.listeners import Listener, listen
+from frontend.tls import tls_door
 from protos.messages import FrontendConfig
 from tests import loops
 
@@ -18,9 +20,15 @@ MakeProtocol = Callable[[asyncio.AbstractEventLoop, FrontendConfig, Connections]
 
 
 class Doors:
-    """Listens on a free port of the loopback; `complaints` are exceptions that reached the loop."""
+    """Listens on a free port of the loopback; `complaints` are exceptions that reached the loop.
 
-    def __init__(self, make: MakeProtocol, config: FrontendConfig, *, loop: str = "uvloop") -> None:
+    With `config.tls`, the door speaks TLS and offers the protocol `alpn`.
+    """
+
+    def __init__(
+        self, make: MakeProtocol, config: FrontendConfig, *, loop: str = "uvloop", alpn: str = "http/1.1"
+    ) -> None:
+        self._alpn = alpn
         self.complaints: list[str] = []
         self.port = 0
         self.connections: Connections
@@ -54,7 +62,8 @@ class Doors:
         self.connections = Connections(loop, max_connections=self._config.max_connections)
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
-        server = await loop.create_server(lambda: self._make(loop, self._config, self.connections), sock=listener)
+        door = tls_door(self._config.tls, self._config, self.connections, alpn=self._alpn)
+        server: Listener = await listen(loop, listener, lambda: self._make(loop, self._config, self.connections), door)
         self._ready.set()
         await self._stop.wait()
         server.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests import reference
+from tests import inference_models, json_models, reference, signature_models, tflite_models
 from workers.sample_model import CLASSIFY, PREDICT, Signature, half_plus, half_plus_two, save, whole_directory
 
 # Types that a server must carry, by TensorFlow's names; `identity` has a signature for each.
@@ -232,6 +232,11 @@ MODELS: dict[str, Callable[[Path], None]] = {
     for write in (
         *(half_plus_two, half_plus_three, counter, ctr, mlp, image, wide),
         *(slow, batching, identity, labels, tf2, unloadable),
+        *(signature_models.signatures, signature_models.tf_function),
+        *(signature_models.two_signatures, signature_models.keras),
+        json_models.answers,
+        inference_models.inferences,
+        *(tflite_models.tflite_plain, tflite_models.tflite_signatures, tflite_models.tflite_mixed),
     )
 }
 

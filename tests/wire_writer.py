@@ -87,9 +87,10 @@ class WireWriter:
 
     # --- tensors ---------------------------------------------------------------------------------------------------
 
-    def tensor(self) -> bytes:
+    def tensor(self, number: int = 0) -> bytes:
+        """A tensor of data type `number`, 0 for any; rarely of another one."""
         rng = self.rng
-        row = DTYPES[rng.choice(list(DTYPES))]
+        row = DTYPES[number or rng.choice(list(DTYPES))]
         dtype = rng.choice(_OTHER_DTYPES) if self.chance(0.03) else row.number
         dims = [rng.choice((1, 1, 2, 3, 5)) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
         if self.chance(0.1):

@@ -25,7 +25,7 @@ def main() -> None:
     bind = env.get(ENV_BIND, "")
     if not control or not bind:
         sys.exit(f"a worker needs {ENV_CONTROL} and {ENV_BIND} in its environment")
-    logs.setup(logging.getLogger("tensormux.worker"))
+    logs.setup(logging.getLogger("tensormux.worker"), name=os.environ.get(ENV_NAME, ""))
     try:
         curve = Curve.from_env(env)
     except ValueError as error:
@@ -33,6 +33,8 @@ def main() -> None:
 
     # TensorFlow is imported here, not above: the lines before must work even when it does not.
     env.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # The allocator of oneDNN never gives memory back to the system: an unloaded model would go on taking its place.
+    env.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     from workers.worker import Worker
 
     # TensorFlow's own objects live forever: the collector need not walk them, nor run often.

@@ -18,10 +18,11 @@ from protos.arena import ArenaReader
 from protos.errors import Code, ServingError
 from protos.messages import CODE_GONE, CODE_NO_ARENA, Infer, InferBatch, Reply, WorkerConfig
 from protos.metrics import Histogram
+from workers.batch_run import run_batch
 from workers.batch_scheduler import BatchScheduler, QueueTable
 from workers.batching import Batch
 from workers.executor import Executor
-from workers.merge import check_inputs, merge, split, target_rows
+from workers.merge import check_inputs, target_rows
 from workers.metrics import SignatureCounts
 from workers.residency import Residency, Resident
 from workers.run_mode import Lane
@@ -316,53 +317,17 @@ class Engine:
             padded_rows = target_rows(batch.rows, config.allowed_batch_sizes) - batch.rows
             ticket.counts.batched(tasks, len(prepared.input_names), padded_rows, monotonic_ns())
 
-        def job(lane: Lane) -> list[Outcome]:
-            try:
-                target = target_rows(batch.rows, config.allowed_batch_sizes)
-                inputs = merge(
-                    tasks,
-                    target,
-                    names=prepared.input_names,
-                    pad_variable_length=config.pad_variable_length_inputs,
-                )
-                started_ns = monotonic_ns()
-                outputs = prepared.run(lane, inputs)
-                ran_us = (monotonic_ns() - started_ns) / 1000
-                if lane == Lane.INLINE:
-                    prepared.modes.report_inline(input_bytes, ran_us)
-                else:
-                    prepared.modes.report(lane, input_bytes, ran_us)
-            except Exception as error:
-                if len(tasks) == 1:
-                    return [as_serving_error(error)]
-            else:
-                try:
-                    return list(split(outputs, tasks, target))
-                except Exception as error:
-                    return [as_serving_error(error)] * len(tasks)
-            # One request must not spoil the batch of others: each gets its own outcome.
-            return [self._run_alone(prepared, task, config.allowed_batch_sizes) for task in tasks]
-
         lane = prepared.modes.choose(input_bytes)
         if lane == Lane.INLINE:
             token = self.takeover.enter((prepared, input_bytes))
-            outcomes = job(lane)
+            outcomes = run_batch(batch, prepared, lane, input_bytes)
             if not self.takeover.leave(token):
                 self._executor.hand_in(batch, outcomes, None)
                 raise Deposed
             scheduler.done(batch)
             self._settle_all(tasks, outcomes)
         else:
-            self._executor.submit(lambda: job(lane), batch)
-
-    @staticmethod
-    def _run_alone(prepared: Prepared, task: Task, allowed: tuple[int, ...]) -> Outcome:
-        try:
-            target = target_rows(task.rows, allowed)
-            inputs = merge([task], target, names=prepared.input_names)
-            return split(prepared.run(Lane.CALLER, inputs), [task], target)[0]
-        except Exception as error:
-            return as_serving_error(error)
+            self._executor.submit(lambda: run_batch(batch, prepared, lane, input_bytes), batch)
 
     # --- answers out ---
 

@@ -7,20 +7,19 @@ loader threads; everything else, retries included, happens on the worker's loop,
 
 from __future__ import annotations
 
-import functools
 import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from protos.batching_rules import check_batching
 from protos.errors import Code, ServingError
 from protos.messages import DesiredServable, ServableReport, State, WorkerConfig
-from workers import servable as servables
+from workers import loading
 from workers.batch_scheduler import QueueTable
-from workers.executor import Executor
+from workers.housekeeping import Housekeeping
+from workers.loaders import Loaders
+from workers.loading import Loaded, Outcome
 from workers.metrics import ModelCounts, WorkerMetrics
-from workers.servable import Servable
 from workers.status import as_serving_error
 from workers.task import Task
 
@@ -30,6 +29,9 @@ log = logging.getLogger("tensormux.worker")
 _PERMANENT = frozenset(
     {Code.NOT_FOUND, Code.INVALID_ARGUMENT, Code.UNIMPLEMENTED, Code.FAILED_PRECONDITION, Code.DATA_LOSS}
 )
+
+# How often loads are looked at that wait for a thread.
+_LOOK_AGAIN_NS = 100_000_000
 
 Key = tuple[str, int]
 
@@ -59,7 +61,7 @@ class Resident:
         self.path = path
         self.state = State.START
         self.error: ServingError | None = None
-        self.servable: Servable | None = None
+        self.servable: Loaded | None = None
         self.signatures = b""
         self.in_flight = 0
         self.wanted = True
@@ -80,7 +82,7 @@ class Residency:
 
     Args:
         config: tags, session, retries.
-        executor: loader threads; its results come back through `finished`.
+        executor: its results come back through `finished`.
         metrics: where to count.
         on_change: called with a resident whenever its state changed.
         on_unload: called when a version stops taking requests, before it is freed.
@@ -89,7 +91,7 @@ class Residency:
     def __init__(
         self,
         config: WorkerConfig,
-        executor: Executor,
+        executor: Loaders,
         metrics: WorkerMetrics,
         *,
         on_change: Callable[[Resident], None],
@@ -108,6 +110,11 @@ class Residency:
         self._loading = 0
         self._retries: list[tuple[int, int, Resident]] = []
         self._tie = 0
+        # When loads have taken too long; 0 for one that has not begun, or not been looked at since.
+        self._deadlines: dict[Resident, int] = {}
+        self._housekeeping = Housekeeping(executor)
+        # Versions unloaded so far.
+        self.unloads = 0
         # What may be asked for, by (model, version): the hot path's table.
         self.available: dict[Key, Resident] = {}
 
@@ -141,7 +148,7 @@ class Residency:
         elif resident.state == State.END:
             del self._residents[resident.key]
         elif resident.state < State.UNLOADING and not resident.loading:
-            self._end(resident, ServingError(Code.CANCELLED, "Loading of servable cancelled"))
+            self._end(resident, _cancelled())
 
     def release(self, resident: Resident) -> None:
         """To be called when a request let go of a version; frees it if it is being unloaded and was the last."""
@@ -162,43 +169,69 @@ class Residency:
             if resident.state == State.START:
                 log.info("Loading servable version %s", resident)
                 self._move(resident, State.LOADING)
-            self._executor.submit(functools.partial(_load, resident.path, self._config), resident)
+            if self._config.load_timeout_seconds > 0:
+                self._deadlines[resident] = 0
+            self._submit_load(resident)
 
-    def finished(self, resident: Resident, result: tuple[Servable, bytes] | None, error: BaseException | None) -> int:
-        """Take the outcome of a load or an unload.
+    def _submit_load(self, resident: Resident) -> None:
+        def wanted() -> bool:
+            return resident.wanted and resident.state == State.LOADING
+
+        self._executor.submit(lambda: loading.load(resident.path, self._config, wanted), resident)
+
+    def finished(self, resident: Resident | None, result: Outcome | None, error: BaseException | None) -> int:
+        """Take the outcome of a load or an unload, or (with None) of cleaning up after them.
 
         Returns:
             The load's failures so far when it is to be retried, else 0.
         """
+        if resident is None:
+            if error is not None:
+                log.error("cannot give memory back: %s", error)
+            return 0
         if resident.state == State.UNLOADING:
             log.info("Done unloading servable version %s", resident)
+            self.unloads += 1
             self._end(resident, None if error is None else as_serving_error(error))
             self._start_loads()
             return 0
-        self._loading -= 1
-        resident.loading = False
+        self._let_go(resident)
         retry = 0
-        if error is not None:
-            retry = self._failed(resident, as_serving_error(error))
-        elif result is not None:
-            resident.servable, resident.signatures = result
+        outcome = result if result is not None else Outcome(error=error and as_serving_error(error))
+        if outcome.warmth is not None:
+            self._metrics.warmed(resident.path, outcome.warmth)
+        if outcome.error is not None:
+            retry = self._failed(resident, outcome.error)
+        elif outcome.servable is None:
+            # Given up because it wasn't wanted, which may have changed since.
+            if resident.wanted:
+                self._to_load.append(resident)
+            else:
+                self._end(resident, _cancelled())
+        else:
+            resident.servable, resident.signatures = outcome.servable, outcome.signatures
             if resident.wanted:
                 self.available[resident.key] = resident
                 log.info("Successfully loaded servable version %s", resident)
                 self._move(resident, State.AVAILABLE)
             else:
-                resident.error = ServingError(Code.CANCELLED, "Loading of servable cancelled")
+                resident.error = _cancelled()
                 resident.state = State.UNLOADING
                 self._on_change(resident)
                 self.release(resident)
         self._start_loads()
         return retry
 
+    def _let_go(self, resident: Resident) -> None:
+        self._loading -= 1
+        resident.loading = False
+        self._deadlines.pop(resident, None)
+
     def _failed(self, resident: Resident, error: ServingError) -> int:
         log.error("Loading servable: %s failed: %s", resident, error)
         resident.failures += 1
         if not resident.wanted:
-            self._end(resident, ServingError(Code.CANCELLED, "Loading of servable cancelled"))
+            self._end(resident, _cancelled())
         elif error.code in _PERMANENT:
             self._end(resident, error)
         elif resident.failures > self._config.max_num_load_retries:
@@ -215,14 +248,32 @@ class Residency:
         heapq.heappush(self._retries, (now_ns + pause_ns, self._tie, resident))
 
     def tick(self, now_ns: int) -> int | None:
-        """Start the retries that are due; when the next one is, or None."""
+        """Start the retries that are due, end what takes too long; when to call again, or None."""
         while self._retries and self._retries[0][0] <= now_ns:
             resident = heapq.heappop(self._retries)[2]
             if resident.wanted and resident.state == State.LOADING:
                 log.info("Retrying of Loading servable: %s retry: %d", resident, resident.failures)
                 self._to_load.append(resident)
+        self._end_overdue(now_ns)
         self._start_loads()
-        return self._retries[0][0] if self._retries else None
+        due_ns = [deadline_ns or now_ns + _LOOK_AGAIN_NS for deadline_ns in self._deadlines.values()]
+        if self._retries:
+            due_ns.append(self._retries[0][0])
+        clean_ns = self._housekeeping.tick(now_ns)
+        if clean_ns is not None:
+            due_ns.append(clean_ns)
+        return min(due_ns, default=None)
+
+    def _end_overdue(self, now_ns: int) -> None:
+        seconds = self._config.load_timeout_seconds
+        for resident, deadline_ns in list(self._deadlines.items()):
+            if not deadline_ns:
+                if self._executor.is_running(resident):
+                    self._deadlines[resident] = now_ns + int(seconds * 1e9)
+            elif deadline_ns <= now_ns and self._executor.abandon(resident):
+                self._let_go(resident)
+                message = f"Loading servable: {resident} takes longer than {seconds:g} s"
+                self._end(resident, ServingError(Code.DEADLINE_EXCEEDED, message) if resident.wanted else _cancelled())
 
     def _move(self, resident: Resident, state: State) -> None:
         resident.state = state
@@ -233,6 +284,7 @@ class Residency:
         if resident.error is not None:
             log.error("Servable %s cannot be loaded: %s", resident, resident.error)
         resident.signatures = b""
+        self._housekeeping.freed()
         self._move(resident, State.END)
         if not resident.wanted:
             del self._residents[resident.key]
@@ -257,11 +309,8 @@ class Residency:
         return self._loading > 0 or any(r.state == State.UNLOADING for r in self._residents.values())
 
 
-def _load(path: str, config: WorkerConfig) -> tuple[Servable, bytes]:
-    if config.batching is not None:
-        check_batching(config.batching)
-    loaded = servables.load(path, tags=config.saved_model_tags, session_config=config.session_config)
-    return loaded, loaded.signature_map()
+def _cancelled() -> ServingError:
+    return ServingError(Code.CANCELLED, "Loading of servable cancelled")
 
 
 def report(resident: Resident) -> ServableReport:

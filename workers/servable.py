@@ -11,17 +11,18 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
-from tensorflow.python.saved_model import loader_impl
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from protos import public
-from protos.dtypes import dtype_name
+from protos.dtypes import DT_STRING, dtype_name
 from protos.errors import Code, ServingError, invalid_argument
+from protos.messages import SIGNATURE_SEPARATOR
+from workers import saved_model
 from workers.run_mode import Lane, RunModes
 from workers.status import as_serving_error
 
@@ -65,6 +66,7 @@ class Prepared:
             raise ServingError(
                 Code.INTERNAL, "a front end asked for an output that the signature does not have"
             ) from None
+        self._feed = self.input_names
         self._fetch = sorted(set(wanted))
         self._positions = [self._fetch.index(name) for name in wanted]
         if self._positions == list(range(len(self._fetch))):
@@ -85,7 +87,7 @@ class Prepared:
         with self._lock:
             run = self._run[pool]
             if run is None:
-                options = config_pb2.CallableOptions(feed=self.input_names, fetch=self._fetch)
+                options = config_pb2.CallableOptions(feed=self._feed, fetch=self._fetch)
                 # -1: ops run in the calling thread, sparing a cheap graph all hops between threads.
                 options.run_options.inter_op_thread_pool = 0 if pool else -1
                 run = self._run[pool] = self._session._make_callable_from_options(options)
@@ -115,6 +117,28 @@ class Prepared:
         return [outputs[i] for i in self._positions] if self._positions else outputs
 
 
+class Spread(Prepared):
+    """Takes one input and feeds it to every input tensor of the signature."""
+
+    __slots__ = ()
+
+    def __init__(self, session: Any, signature: Any, outputs: Sequence[int]) -> None:
+        super().__init__(session, signature, outputs)
+        # What is fed are strings; a tensor that takes no strings is what `refuse` is to find.
+        self.input_dtypes = [next((dtype for dtype in self.input_dtypes if dtype != DT_STRING), DT_STRING)]
+        self.input_names = self._feed[:1]
+        # Not the queue of a signature that has these inputs: its requests bring a tensor for each.
+        self.key = ((SIGNATURE_SEPARATOR, *self._feed), self.key[1])
+
+    def run(self, lane: Lane, arrays: Sequence[np.ndarray]) -> list[Any]:
+        """Run the graph.
+
+        Raises:
+            tf.errors.OpError: what a kernel said.
+        """
+        return super().run(lane, [arrays[0]] * len(self._feed))
+
+
 class Servable:
     """One loaded version of a model. `close` frees what it took."""
 
@@ -127,6 +151,8 @@ class Servable:
     def prepared(self, signature: str, outputs: tuple[int, ...]) -> Prepared:
         """The prepared callable for a signature's outputs at the given positions of their sorted aliases.
 
+        `signature` may name several to be run as one, see `messages.Infer`.
+
         Raises:
             ServingError: FAILED_PRECONDITION, no such signature.
         """
@@ -135,11 +161,12 @@ class Servable:
         if prepared is None:
             definition = self._signatures.get(signature)
             if definition is None:
-                raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
-            prepared = Prepared(self._session, definition, outputs)
-            if outputs and len(self._prepared) >= _MAX_PREPARED:
-                # Choices of outputs make room for each other; whole signatures stay.
-                chosen = next((old for old in self._prepared if old[1]), None)
+                definition = joined(self._signatures, signature)
+            spread = len(definition.inputs) > 1 and signature not in self._signatures
+            prepared = (Spread if spread else Prepared)(self._session, definition, outputs)
+            if len(self._prepared) >= _MAX_PREPARED and (outputs or signature not in self._signatures):
+                # Choices of outputs or signatures make room for each other; whole signatures stay.
+                chosen = next((old for old in self._prepared if old[1] or old[0] not in self._signatures), None)
                 if chosen is not None:
                     del self._prepared[chosen]
             self._prepared[key] = prepared
@@ -165,8 +192,29 @@ class Servable:
     def close(self) -> None:
         """Free the session with its variables and resources."""
         self._prepared.clear()
-        self._session.close()
+        saved_model.close(self._session)
         self._session = None
+
+
+def joined(signatures: Mapping[str, Any], names: str) -> Any:
+    """One definition in place of the signatures whose names `SIGNATURE_SEPARATOR` joins.
+
+    Its inputs are their distinct input tensors, all to be fed alike; its outputs, in sorted order, those of the first
+    signature in sorted order, then those of the next.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION, one of the signatures is not there.
+    """
+    whole = meta_graph_pb2.SignatureDef()
+    for i, name in enumerate(names.split(SIGNATURE_SEPARATOR)):
+        definition = signatures.get(name)
+        if definition is None:
+            raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+        for info in definition.inputs.values():
+            whole.inputs[info.name].CopyFrom(info)
+        for alias, info in definition.outputs.items():
+            whole.outputs[f"{i:06}{SIGNATURE_SEPARATOR}{alias}"].CopyFrom(info)
+    return whole
 
 
 def load(path: str, *, tags: Sequence[str], session_config: bytes) -> Servable:
@@ -178,19 +226,15 @@ def load(path: str, *, tags: Sequence[str], session_config: bytes) -> Servable:
     """
     _check_files(path)
     try:
-        try:
-            loader = loader_impl.SavedModelLoader(path)
-        except OSError as error:
-            raise ServingError(Code.DATA_LOSS, str(error)) from error
-        _check_tags(loader, tags)
         config = config_pb2.ConfigProto.FromString(session_config)
-        graph = tf.Graph()
-        session = tf.compat.v1.Session(graph=graph, config=config)
+        session, meta_graph = saved_model.load(
+            lambda graph: tf.compat.v1.Session(graph=graph, config=config), path, tags
+        )
         try:
-            servable = Servable(session, loader.load(session, list(tags)))
+            servable = Servable(session, meta_graph)
             servable.prepare_all()
         except BaseException:
-            session.close()
+            saved_model.close(session)
             raise
         return servable
     except Exception as error:
@@ -207,14 +251,3 @@ def _check_files(path: str) -> None:
             "Specified file path does not appear to contain a SavedModel bundle (should have a file called "
             f"`saved_model.pb`)\nSpecified file path: {path}",
         )
-
-
-def _check_tags(loader: Any, tags: Sequence[str]) -> None:
-    for meta_graph in loader.saved_model.meta_graphs:
-        if set(meta_graph.meta_info_def.tags) == set(tags):
-            return
-    raise ServingError(
-        Code.NOT_FOUND,
-        f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}. To inspect available tag-sets "
-        "in the SavedModel, please use the SavedModel CLI: `saved_model_cli`",
-    )

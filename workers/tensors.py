@@ -18,6 +18,8 @@ _NUMBER: dict[np.dtype[Any], int] = {numpy: number for number, numpy in _NUMPY.i
 _OBJECT = np.dtype(object)
 # NumPy has no more dimensions.
 _MAX_RANK = 64
+# TensorFlow reads strings through NumPy's iterators, which have no more, and ends the process beyond.
+_MAX_STRING_RANK = 32
 
 
 def to_array(tensor: Tensor, buffers: Sequence[Any]) -> np.ndarray:
@@ -26,13 +28,16 @@ def to_array(tensor: Tensor, buffers: Sequence[Any]) -> np.ndarray:
     `buffers` are those outside the header, so that `buffers[tensor.data]` is right for numbers of frames and of blocks.
 
     Raises:
-        ServingError: INTERNAL, the bytes do not fill the shape or a buffer is missing.
+        ServingError: INTERNAL, the bytes do not fill the shape or a buffer is missing; INVALID_ARGUMENT, there are more
+            dimensions than can be fed.
     """
     data, shape = tensor.data, tensor.shape
     try:
         if tensor.dtype == DT_STRING:
             if type(data) is not list:
                 raise TypeError("strings must be a list")
+            if len(shape) > _MAX_STRING_RANK:
+                raise invalid_argument(f"strings of more than {_MAX_STRING_RANK} dimensions are not supported")
             array = np.empty(len(data), _OBJECT)
             array[:] = data
         elif type(data) is int:

@@ -8,7 +8,6 @@ jobs, and the next point in time at which something is due.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import threading
@@ -29,21 +28,26 @@ from protos.messages import (
     Hello,
     Infer,
     InferBatch,
+    MetricsReport,
+    MetricsRequest,
     Rejected,
     Reply,
     ReplyBatch,
     Resync,
-    State,
     Stop,
     ToPeer,
     Welcome,
     WorkerConfig,
     WorkerReport,
 )
+from protos.process_metrics import private_memory_bytes
 from workers.engine import Engine, Outbox
 from workers.executor import Executor
+from workers.loaders import Loaders
+from workers.loading import Outcome
 from workers.metrics import WorkerMetrics
 from workers.residency import Residency, Resident, report
+from workers.saved_model import start_pools
 from workers.takeover import Deposed, Takeover
 
 log = logging.getLogger("tensormux.worker")
@@ -98,7 +102,7 @@ class Worker:
         self._engine: Engine
         self._residency: Residency
         self._runners: Executor
-        self._loaders: Executor
+        self._loaders: Loaders
         self._outboxes: dict[bytes, Outbox] = {}
         self._changed: dict[Resident, None] = {}
         self._seq = 0
@@ -140,6 +144,8 @@ class Worker:
         while True:
             due_ns = self._tick(monotonic_ns())
             if self._stop_at_ns is not None and self._is_done():
+                if self._config is not None:
+                    self._tell_metrics(0)  # or what was counted since the last time would be lost
                 for sock in (self._router, self._control):
                     sock.close(linger=_LINGER_MS if self._config is not None else 0)
                 return
@@ -169,7 +175,14 @@ class Worker:
             return self._next_beat_ns
         if now_ns >= self._next_beat_ns:
             self._next_beat_ns = now_ns + int(self._config.heartbeat_seconds * 1e9)
-            self._send_control(Heartbeat(epoch=self._epoch, outstanding=self._engine.outstanding))
+            self._send_control(
+                Heartbeat(
+                    epoch=self._epoch,
+                    outstanding=self._engine.outstanding,
+                    unloads=self._residency.unloads,
+                    memory_bytes=private_memory_bytes(),
+                )
+            )
         if self.stop_requested and self._stop_at_ns is None:
             self._begin_stop(10.0)
         due_ns = self._next_beat_ns
@@ -211,6 +224,8 @@ class Worker:
                     self._epoch = message.epoch
                     self._residency.apply(message.servables)
                     self._next_beat_ns = 0
+            elif isinstance(message, MetricsRequest):
+                self._tell_metrics(message.round)
             elif isinstance(message, Stop):
                 self._begin_stop(message.grace_seconds)
 
@@ -222,8 +237,13 @@ class Worker:
         if config.batching is not None:
             threads = config.batching.num_batch_threads
         self._runners = Executor(threads, name="run")
-        self._loaders = Executor(max(1, config.num_load_threads), name="load")
+        self._loaders = Loaders(
+            max(1, config.num_load_threads),
+            prepare=lambda: start_pools(config.session_config),
+            discard=Outcome.discard,
+        )
         self._engine = Engine(config, self._runners)
+        self._metrics.watch(self._hello.name, lambda: self._engine.outstanding)
         self._residency = Residency(
             config,
             self._loaders,
@@ -239,8 +259,6 @@ class Worker:
 
     def _finish_loads(self) -> None:
         for resident, result, error in self._loaders.finished():
-            if resident.state == State.UNLOADING:
-                gc.collect()  # a graph is full of cycles: only the collector gives its memory back
             if self._residency.finished(resident, result, error):
                 self._residency.retry_at(resident, monotonic_ns())
 
@@ -257,7 +275,10 @@ class Worker:
         self._seq += 1
         self._send_control(WorkerReport(seq=self._seq, full=full, epoch=self._epoch, servables=servables))
 
-    def _send_control(self, message: Hello | WorkerReport | Heartbeat) -> None:
+    def _tell_metrics(self, number: int) -> None:
+        self._send_control(MetricsReport(round=number, cells=self._metrics.registry.snapshot()))
+
+    def _send_control(self, message: Hello | WorkerReport | Heartbeat | MetricsReport) -> None:
         # A control that has been away for long finds the queue full; it asks for everything when it is back.
         with contextlib.suppress(zmq.Again):
             self._control.send(self._encoder.encode(message), zmq.DONTWAIT)

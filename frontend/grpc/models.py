@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from frontend.grpc.connection import Stream
+from frontend.grpc.stream import Stream
 from frontend.model_info import SIGNATURE_DEF, check_metadata_fields, model_metadata, model_status
 from frontend.router import Router
 from protos import public
 from protos.errors import Code, ServingError, invalid_argument
+from protos.metrics import DEFINITIONS
 from protos.tensor_view import target_of
 
-Reload = Callable[[bytes, Callable[[ServingError], None]], None]
+Reloaded = Callable[[ServingError, Sequence[int]], None]
+Reload = Callable[[bytes, list[str], Reloaded], None]
 
 _M = TypeVar("_M", bound=Message)
 
 
-def _parse(message_class: type[_M], data: bytes | memoryview) -> _M:
+def parse(message_class: type[_M], data: bytes | memoryview) -> _M:
+    """The message that `data` serializes.
+
+    Raises:
+        ServingError: INTERNAL, it is none (the code that gRPC itself uses).
+    """
     try:
         return message_class.FromString(bytes(data))
     except DecodeError:
@@ -35,7 +42,7 @@ class Models:
 
     def get_status(self, stream: Stream, data: bytes | memoryview) -> None:
         """ModelService.GetModelStatus."""
-        request = _parse(public.GetModelStatusRequest, data)
+        request = parse(public.GetModelStatusRequest, data)
         if not request.HasField("model_spec"):
             raise invalid_argument("Missing ModelSpec")
         spec = request.model_spec
@@ -44,7 +51,7 @@ class Models:
 
     def get_metadata(self, stream: Stream, data: bytes | memoryview) -> None:
         """PredictionService.GetModelMetadata."""
-        request = _parse(public.GetModelMetadataRequest, data)
+        request = parse(public.GetModelMetadataRequest, data)
         if not request.HasField("model_spec"):
             raise invalid_argument("Missing ModelSpec")
         check_metadata_fields(list(request.metadata_field))
@@ -57,19 +64,26 @@ class Models:
 
     def reload_config(self, stream: Stream, data: bytes | memoryview) -> None:
         """ModelService.HandleReloadConfigRequest: control decides."""
-        request = _parse(public.ReloadConfigRequest, data)
+        request = parse(public.ReloadConfigRequest, data)
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is "
                 "currently supported"
             )
 
-        def done(outcome: ServingError) -> None:
+        names = list(dict.fromkeys(request.metric_names))
+        # What nobody counts has not risen; control needs to hear of no other names.
+        counted = [name for name in names if name in DEFINITIONS]
+
+        def done(outcome: ServingError, increases: Sequence[int]) -> None:
             if outcome.code != Code.OK:
                 stream.fail(outcome)
                 return
+            risen = dict(zip(counted, increases, strict=False))
             response = public.ReloadConfigResponse()
             response.status.SetInParent()
+            for name in names:
+                response.metric.add(name=name, int64_value_increase=risen.get(name, 0))
             stream.reply(response.SerializeToString())
 
-        self._reload(request.config.SerializeToString(), done)
+        self._reload(request.config.SerializeToString(), counted, done)

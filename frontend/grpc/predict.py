@@ -7,11 +7,11 @@ from time import monotonic_ns
 
 from frontend.call import Call
 from frontend.catalog import Route
-from frontend.grpc.connection import Stream
+from frontend.grpc.stream import Stream
 from frontend.metrics import RequestMetrics, since_us
-from frontend.predict import bind_inputs, check_method_name, choose_outputs
 from frontend.router import Router
 from protos import tensor_view
+from protos.binding import bind_inputs, check_method_name, choose_outputs
 from protos.errors import ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
 from protos.metrics import HistogramTable

@@ -6,11 +6,15 @@ Source: gRPC's "PROTOCOL-HTTP2" description.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 from protos.errors import Code, ServingError, invalid_argument
 
 _UNIT_NS = {ord("H"): 3_600_000_000_000, ord("M"): 60_000_000_000, ord("S"): 1_000_000_000}
 _UNIT_NS |= {ord("m"): 1_000_000, ord("u"): 1_000, ord("n"): 1}
+
+# Before every message: whether it is compressed, and its length.
+PREFIX_BYTES = 5
 
 CONTENT_TYPE = b"application/grpc"
 ACCEPT_ENCODING = (b"grpc-accept-encoding", b"identity,deflate,gzip")
@@ -48,10 +52,19 @@ def status_trailers(error: ServingError) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"grpc-status", b"%d" % error.code), (b"grpc-message", _percent_encode(message)))
 
 
+def error_headers(error: ServingError) -> tuple[tuple[bytes, bytes], ...]:
+    """An answer that is nothing but a status."""
+    return OK_HEADERS + status_trailers(error) + (ACCEPT_ENCODING,)
+
+
 def _percent_encode(data: bytes) -> bytes:
     if not data.translate(None, _PLAIN):
         return data
     return b"".join([b"%c" % byte if byte in _PLAIN else b"%%%02X" % byte for byte in data])
+
+
+# As gRPC's servers answer what they don't know: without words.
+UNIMPLEMENTED = error_headers(ServingError(Code.UNIMPLEMENTED, ""))
 
 
 def frame(*message: bytes | memoryview) -> bytes:
@@ -69,6 +82,16 @@ def too_large(size: int, limit: int) -> ServingError:
     return ServingError(Code.RESOURCE_EXHAUSTED, f"SERVER: Received message larger than max ({size} vs. {limit})")
 
 
+def too_large_to_send(size: int, limit: int) -> ServingError:
+    """RESOURCE_EXHAUSTED, in gRPC's own words."""
+    return ServingError(Code.RESOURCE_EXHAUSTED, f"SERVER: Sent message larger than max ({size} vs. {limit})")
+
+
+def cut_short() -> ServingError:
+    """INTERNAL: the client ended its side within a message."""
+    return ServingError(Code.INTERNAL, "the request ended before its message did")
+
+
 def not_one_message() -> ServingError:
     """INTERNAL: the body of a unary request goes on after its message, or ends before."""
     return ServingError(Code.INTERNAL, "a unary request must have exactly one message")
@@ -82,15 +105,57 @@ def unframe(body: bytes, encoding: bytes, max_bytes: int) -> bytes | memoryview:
             UNIMPLEMENTED (unknown compression).
     """
     if len(body) < 5:
-        raise ServingError(Code.INTERNAL, "the request ended before its message did")
+        raise cut_short()
     size = declared_size(body)
     if size > max_bytes:
         raise too_large(size, max_bytes)
     if len(body) != size + 5:
         raise not_one_message()
-    flag = body[0]
-    if flag == 0:
-        return memoryview(body)[5:]
+    payload = memoryview(body)[5:]
+    return payload if body[0] == 0 else _unpack(body[0], payload, encoding, max_bytes)
+
+
+class MessageReader:
+    """The messages of a streaming call, one by one as they become complete.
+
+    Attributes:
+        held: bytes of the message that is not complete yet, its prefix included.
+    """
+
+    __slots__ = ("held", "_buffer", "_encoding", "_limit")
+
+    def __init__(self, encoding: bytes, max_bytes: int) -> None:
+        self.held = 0
+        self._buffer = bytearray()
+        self._encoding = encoding
+        self._limit = max_bytes
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The messages that `data` completes; each is unpacked when it is asked for, so only one is held at a time.
+
+        Raises:
+            ServingError: as `unframe`; the reader is of no use from then on.
+        """
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        try:
+            while len(buffer) - start >= 5:
+                size = int.from_bytes(buffer[start + 1 : start + 5], "big")
+                if size > self._limit:
+                    raise too_large(size, self._limit)
+                end = start + 5 + size
+                if len(buffer) < end:
+                    break
+                flag, payload = buffer[start], bytes(memoryview(buffer)[start + 5 : end])
+                start = end
+                yield payload if flag == 0 else _unpack(flag, memoryview(payload), self._encoding, self._limit)
+        finally:
+            del buffer[:start]
+            self.held = len(buffer)
+
+
+def _unpack(flag: int, payload: memoryview, encoding: bytes, max_bytes: int) -> bytes:
     if flag != 1 or encoding in (b"", b"identity"):
         raise ServingError(Code.INTERNAL, "compressed flag set without a grpc-encoding")
     wbits = _WBITS.get(encoding)
@@ -99,7 +164,7 @@ def unframe(body: bytes, encoding: bytes, max_bytes: int) -> bytes | memoryview:
             Code.UNIMPLEMENTED,
             f"grpc-encoding {encoding.decode('latin-1')} is not supported; identity, deflate and gzip are",
         )
-    return _inflate(memoryview(body)[5:], wbits, max_bytes)
+    return _inflate(payload, wbits, max_bytes)
 
 
 def _inflate(data: memoryview, wbits: int, max_bytes: int) -> bytes:

@@ -3,8 +3,8 @@
 Meant for bodies like `{"instances": [[[0.1, ...], ...], ...]}` where one array holds nearly all bytes. simdjson
 flattens nested arrays without a look at their lengths, so evenness is proved apart: the array's text, with everything
 deleted that a number or white space may consist of, must be the very sequence of brackets and commas that its shape
-would have. Whatever is not such a document, or fits no numeric type, is left to the caller's general way: nothing is
-raised here.
+would have. Only `[]` in the place of `[1]` leaves no trace there, so the numbers are counted, too. Whatever is not such
+a document, or fits no numeric type, is left to the caller's general way: nothing is raised here.
 
 `NaN` and infinities, which simdjson refuses, are put in its mouth as improbable numbers and turned back afterwards;
 unless exactly as many come out as went in, nothing counts. A leading minus and a trailing space keep what stood
@@ -17,6 +17,7 @@ flattening of its lists 23 ms. With NaN among them 13 ms.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -32,8 +33,8 @@ MIN_BULK_BYTES = 2048
 _KEPT_PARSER_BYTES = 16 << 20
 
 _NOT_STRUCTURE = b"0123456789+-.eE \t\n\r"
-# One less than a tensor can have: rows of objects add one.
-_MAX_RANK = 253
+# Of a tensor.
+_MAX_RANK = 254
 # In the order in which they are replaced.
 _TOKENS = (
     (b"-NaN", -7.2839504637215e-291, np.nan),
@@ -104,6 +105,9 @@ class BulkDocument:
         if array is not None and converter is not None:
             with contextlib.suppress(TypeError, ValueError, RuntimeError):
                 data = converter(array, self._stand_ins)
+        # An array without elements where one has one: see the module's text.
+        if data is not None and len(data) != math.prod(self._shape) * dtypes.DTYPES[dtype].size:
+            data = None
         # A parser can be used again only when no object of its document is alive: `array` was the last.
         del array
         if self._keep_parser and not _spare_parsers:
@@ -111,8 +115,11 @@ class BulkDocument:
         return Tensor(dtype, self._shape, data) if data is not None else None
 
 
-def read_bulk(body: bytes) -> BulkDocument | None:
-    """The document if it is of the kind described above and its array even and not empty, else None."""
+def read_bulk(body: bytes, max_rank: int = _MAX_RANK) -> BulkDocument | None:
+    """The document if it is of the kind described above and its array even and not empty, else None.
+
+    Nor are there more levels of arrays than `max_rank`, around the array included.
+    """
     start, end = body.find(b"["), body.rfind(b"]") + 1
     # Without a quote there is neither a string nor a key between the brackets: all of it belongs to one value. Else the
     # array may still be the value of the last key.
@@ -129,7 +136,7 @@ def read_bulk(body: bytes) -> BulkDocument | None:
     found = _find(root)
     if found is None:
         return None
-    shape = _shape(found.array)
+    shape = _shape(found.array, max_rank - bool(found.after))
     structure = _structure(shape, end - start)
     # The whole body goes through translate, as a slice of it would be one more copy.
     outside = [part.translate(None, _NOT_STRUCTURE) for part in (body[:start], body[end:])]
@@ -187,13 +194,13 @@ def _without_tokens(body: bytes, start: int, end: int) -> tuple[bytes, int, list
     return body[:start] + region + body[end:], start + len(region), stand_ins
 
 
-def _shape(array: simdjson.Array) -> tuple[int, ...]:
+def _shape(array: simdjson.Array, max_rank: int) -> tuple[int, ...]:
     """Lengths of the first arrays of every level; empty when one of them is, or there are too many."""
     sizes: list[int] = []
     first: object = array
     while isinstance(first, simdjson.Array):
         size = len(first)
-        if not size or len(sizes) == _MAX_RANK:
+        if not size or len(sizes) == max_rank:
             return ()
         sizes.append(size)
         first = first[0]

@@ -21,6 +21,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from protos import public
+from protos.classification import Classified
 from protos.dtypes import (
     DT_BOOL,
     DT_DOUBLE,
@@ -38,6 +39,7 @@ from protos.dtypes import (
 )
 from protos.errors import invalid_argument
 from protos.messages import Tensor
+from protos.regression import Regressed
 
 _NUMERIC = {
     dtype: DTYPES[dtype].numpy
@@ -99,6 +101,45 @@ def encode_predict(row_format: bool, names: Sequence[str], tensors: Sequence[Ten
     template = b"{" + b",".join(_key(name).replace(b"%", b"%%") + b"%b" for name in names) + b"}"
     columns = [_rows(name, tensor) for name, tensor in zip(names, tensors, strict=True)]
     return b'{"predictions":[' + b",".join(map(template.__mod__, zip(*columns, strict=True))) + b"]}"
+
+
+def encode_classified(result: Classified) -> bytes:
+    """The answer to `:classify`: for each example a list of `[label, score]` pairs; "" and 0.0 for what there isn't.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, there are no examples.
+    """
+    if not result.examples:
+        raise invalid_argument("Cannot convert empty ClassificationResults to JSON")
+    count = result.classes
+    labels = scores = None
+    if result.labels is not None:
+        texts = {label: orjson.dumps(label) for label in set(result.labels)}
+        labels = [texts[label] for label in result.labels]
+    if result.scores is not None and count:
+        scores = _floats(result.scores)[1:-1].split(b",")
+    total = result.examples * count
+    pairs = [
+        b"[" + label + b"," + score + b"]"
+        for label, score in zip(labels or [b'""'] * total, scores or [b"0.0"] * total, strict=True)
+    ]
+    rows = [b"[" + b",".join(pairs[i * count : (i + 1) * count]) + b"]" for i in range(result.examples)]
+    return b'{"results":[' + b",".join(rows) + b"]}"
+
+
+def encode_regressed(result: Regressed) -> bytes:
+    """The answer to `:regress`: a number for each example.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, there are no examples.
+    """
+    if not result.values.size:
+        raise invalid_argument("Cannot convert empty RegressionResults to JSON")
+    return b'{"results":' + _floats(result.values) + b"}"
+
+
+def _floats(values: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bytes:
+    return _text("", Tensor(DT_FLOAT, values.shape, values.tobytes()))
 
 
 def encode_status(response: public.GetModelStatusResponse) -> bytes:

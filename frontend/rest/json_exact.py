@@ -10,26 +10,26 @@ from __future__ import annotations
 
 from frontend.rest.debug_text import render
 from frontend.rest.json_values import JSON_DTYPES, decode_base64, is_base64_object, is_element_object, packer, type_name
-from frontend.signature import Signature
 from protos.dtypes import DT_STRING, dtype_name
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import Tensor
+from protos.signature import Signature
 
 MAX_RANK = 254
 
 
-def value_tensor(value: object, dtype: int) -> Tensor:
+def value_tensor(value: object, dtype: int, *, max_rank: int = MAX_RANK) -> Tensor:
     """One JSON value (scalar, or nested lists) as a whole tensor.
 
     Raises:
         ServingError: INVALID_ARGUMENT; UNIMPLEMENTED for a data type that JSON cannot carry.
     """
     flat: list[object] = []
-    shape = _collect(value, dtype, MAX_RANK, flat)
+    shape = _collect(value, dtype, max_rank, 0, flat)
     return _tensor(dtype, shape, flat)
 
 
-def row_tensors(instances: list[object], signature: Signature) -> list[Tensor]:
+def row_tensors(instances: list[object], signature: Signature, *, max_rank: int = MAX_RANK) -> list[Tensor]:
     """The tensors of a non-empty `instances` list, in the order of the signature's inputs.
 
     Raises:
@@ -46,13 +46,13 @@ def row_tensors(instances: list[object], signature: Signature) -> list[Tensor]:
         for i, element in enumerate(instances):
             if not isinstance(element, dict) or is_base64_object(element):
                 raise invalid_argument(f"Expecting object but got list at item {i} of input list")
-            _add_element(columns, i, element, signature)
+            _add_element(columns, i, element, signature, max_rank)
     else:
         for i, element in enumerate(instances):
             if is_element_object(element):
                 raise invalid_argument(f"Expecting value/list but got object at item {i} of input list")
             try:
-                _add(columns, signature.inputs[0], element, signature)
+                _add(columns, signature.inputs[0], element, signature, max_rank)
             except ServingError as error:
                 raise invalid_argument(f"Failed to process element: {i} of 'instances' list. Error: {error}") from None
         if len(signature.inputs) > 1:
@@ -63,8 +63,9 @@ def row_tensors(instances: list[object], signature: Signature) -> list[Tensor]:
 class _Column:
     """The items of one input so far; all have the shape and number of values of the first."""
 
-    def __init__(self, dtype: int) -> None:
+    def __init__(self, dtype: int, max_rank: int) -> None:
         self._dtype = dtype
+        self._max_rank = max_rank
         self._flat: list[object] = []
         self._shape: tuple[int, ...] = ()
         self._item_values = 0
@@ -72,7 +73,7 @@ class _Column:
 
     def add(self, value: object) -> None:
         before = len(self._flat)
-        shape = _collect(value, self._dtype, MAX_RANK - 1, self._flat)
+        shape = _collect(value, self._dtype, self._max_rank, 1, self._flat)
         count = len(self._flat) - before
         if not self._items:
             self._shape, self._item_values = shape, count
@@ -86,20 +87,22 @@ class _Column:
         return _tensor(self._dtype, (self._items, *self._shape), self._flat)
 
 
-def _add(columns: dict[str, _Column], alias: str, value: object, signature: Signature) -> None:
+def _add(columns: dict[str, _Column], alias: str, value: object, signature: Signature, max_rank: int) -> None:
     index = signature.input_index.get(alias)
     if index is None:
         raise invalid_argument(f"JSON object: does not have named input: {alias}")
     column = columns.get(alias)
     if column is None:
-        column = columns[alias] = _Column(signature.input_dtypes[index])
+        column = columns[alias] = _Column(signature.input_dtypes[index], max_rank)
     column.add(value)
 
 
-def _add_element(columns: dict[str, _Column], i: int, element: dict[str, object], signature: Signature) -> None:
+def _add_element(
+    columns: dict[str, _Column], i: int, element: dict[str, object], signature: Signature, max_rank: int
+) -> None:
     for key, value in element.items():
         try:
-            _add(columns, key, value, signature)
+            _add(columns, key, value, signature, max_rank)
         except ServingError as error:
             message = f"Failed to process element: {i} key: {key} of 'instances' list. Error: {error}"
             raise invalid_argument(message) from None
@@ -119,13 +122,17 @@ def _missing_inputs(signature: Signature) -> ServingError:
     )
 
 
-def _collect(value: object, dtype: int, max_rank: int, flat: list[object]) -> tuple[int, ...]:
-    """Append the scalars of `value` to `flat` and return its shape; nothing is said of `flat` on failure."""
+def _collect(value: object, dtype: int, max_rank: int, outer: int, flat: list[object]) -> tuple[int, ...]:
+    """Append the scalars of `value` to `flat` and return its shape; nothing is said of `flat` on failure.
+
+    `max_rank` is the tensor's, of which `outer` dimensions are around `value`.
+    """
     sizes: list[int] = []
     first = value
     while isinstance(first, list):
-        if len(sizes) == max_rank:
-            raise invalid_argument(f"Encountered list nested deeper than the {MAX_RANK} dimensions of a tensor")
+        if len(sizes) + outer == max_rank:
+            of = "a tensor" if max_rank == MAX_RANK else "a tensor here (--max_json_depth)"
+            raise invalid_argument(f"Encountered list nested deeper than the {max_rank} dimensions of {of}")
         sizes.append(len(first))
         if not first:
             break

@@ -18,9 +18,9 @@ from frontend.rest.debug_text import render
 from frontend.rest.json_bulk import MIN_BULK_BYTES, BulkDocument, read_bulk
 from frontend.rest.json_parse import parse_object, signature_name
 from frontend.rest.json_values import is_base64_object, packer
-from frontend.signature import Signature
 from protos.errors import invalid_argument
 from protos.messages import Tensor
+from protos.signature import Signature
 
 _LIST = frozenset((list,))
 
@@ -32,10 +32,13 @@ class PredictDocument:
         signature_name: as in the request, "" for the default signature.
     """
 
-    __slots__ = ("signature_name", "_body", "_root", "_bulk")
+    __slots__ = ("signature_name", "_body", "_root", "_bulk", "_max_rank")
 
-    def __init__(self, body: bytes, name: str, root: dict[str, object] | None, bulk: BulkDocument | None) -> None:
+    def __init__(
+        self, body: bytes, name: str, root: dict[str, object] | None, bulk: BulkDocument | None, max_rank: int
+    ) -> None:
         self.signature_name = name
+        self._max_rank = max_rank
         self._body = body
         self._root = root
         self._bulk = bulk
@@ -63,28 +66,32 @@ class PredictDocument:
                     f"JSON Value: {render(root)} Not formatted correctly expecting only one of 'inputs' or"
                     " 'instances' keys to exist "
                 )
-            return True, _row_tensors(root, signature)
+            return True, _row_tensors(root, signature, self._max_rank)
         if "inputs" in root:
-            return False, _columnar_tensors(root["inputs"], signature)
+            return False, _columnar_tensors(root["inputs"], signature, self._max_rank)
         raise invalid_argument("Missing 'inputs' or 'instances' key")
 
 
-def parse_predict(body: bytes) -> PredictDocument:
+def parse_predict(body: bytes, max_rank: int = json_exact.MAX_RANK) -> PredictDocument:
     """Parse a body; what depends on the signature waits for `PredictDocument.tensors`.
+
+    Args:
+        body: JSON.
+        max_rank: levels of arrays that a tensor may have.
 
     Raises:
         ServingError: INVALID_ARGUMENT when the body is not a JSON object, or `signature_name` not a string.
     """
     if len(body) >= MIN_BULK_BYTES:
-        bulk = read_bulk(body)
+        bulk = read_bulk(body, max_rank)
         if bulk is not None:
-            return PredictDocument(body, bulk.signature_name, None, bulk)
+            return PredictDocument(body, bulk.signature_name, None, bulk, max_rank)
     root = parse_object(body)
     name = signature_name(root) if "signature_name" in root else ""
-    return PredictDocument(body, name, root, None)
+    return PredictDocument(body, name, root, None, max_rank)
 
 
-def _row_tensors(root: dict[str, object], signature: Signature) -> list[Tensor]:
+def _row_tensors(root: dict[str, object], signature: Signature, max_rank: int) -> list[Tensor]:
     instances = root["instances"]
     if type(instances) is not list:
         raise invalid_argument(f"JSON Value: {render(root)} Expecting 'instances' to be an list/array")
@@ -92,14 +99,16 @@ def _row_tensors(root: dict[str, object], signature: Signature) -> list[Tensor]:
         raise invalid_argument(f"JSON Value: {render(root)} No values in 'instances' array")
     tensors: list[Tensor | None]
     if type(instances[0]) is not dict:
-        tensors = [_even_tensor(instances, signature.input_dtypes[0])] if len(signature.inputs) == 1 else [None]
+        tensors = [None]
+        if len(signature.inputs) == 1:
+            tensors = [_even_tensor(instances, signature.input_dtypes[0], max_rank)]
     else:
-        tensors = _object_columns(instances, signature)
+        tensors = _object_columns(instances, signature, max_rank)
     done = [tensor for tensor in tensors if tensor is not None]
-    return done if len(done) == len(tensors) else json_exact.row_tensors(instances, signature)
+    return done if len(done) == len(tensors) else json_exact.row_tensors(instances, signature, max_rank=max_rank)
 
 
-def _object_columns(instances: list[object], signature: Signature) -> list[Tensor | None]:
+def _object_columns(instances: list[object], signature: Signature, max_rank: int) -> list[Tensor | None]:
     """One tensor for each input from a list of objects with just these keys; None in place of what does not fit."""
     aliases = signature.inputs
     for element in instances:
@@ -110,40 +119,42 @@ def _object_columns(instances: list[object], signature: Signature) -> list[Tenso
         if any(is_base64_object(element) != plain for element in instances):
             return [None]
         if plain:
-            return [_even_tensor(instances, signature.input_dtypes[0])]
+            return [_even_tensor(instances, signature.input_dtypes[0], max_rank)]
     try:
         columns = [[element[alias] for element in instances] for alias in aliases]  # type: ignore[index]
     except KeyError:
         return [None]
-    return [_even_tensor(column, dtype) for column, dtype in zip(columns, signature.input_dtypes, strict=True)]
+    return [
+        _even_tensor(column, dtype, max_rank) for column, dtype in zip(columns, signature.input_dtypes, strict=True)
+    ]
 
 
-def _columnar_tensors(inputs: object, signature: Signature) -> list[Tensor]:
+def _columnar_tensors(inputs: object, signature: Signature, max_rank: int) -> list[Tensor]:
     if type(inputs) is not dict or is_base64_object(inputs):
         if len(signature.inputs) != 1:
             raise invalid_argument(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors required as per"
                 " tensorinfo_map"
             )
-        return [_value_tensor(inputs, signature.input_dtypes[0])]
+        return [_value_tensor(inputs, signature.input_dtypes[0], max_rank)]
     tensors = []
     for alias, dtype in zip(signature.inputs, signature.input_dtypes, strict=True):
         if alias not in inputs:
             raise invalid_argument(f"Missing named input: {alias} in 'inputs' object.")
-        tensors.append(_value_tensor(inputs[alias], dtype))
+        tensors.append(_value_tensor(inputs[alias], dtype, max_rank))
     return tensors
 
 
-def _value_tensor(value: object, dtype: int) -> Tensor:
-    tensor = _even_tensor(value, dtype) if type(value) is list else None
-    return tensor if tensor is not None else json_exact.value_tensor(value, dtype)
+def _value_tensor(value: object, dtype: int, max_rank: int) -> Tensor:
+    tensor = _even_tensor(value, dtype, max_rank) if type(value) is list else None
+    return tensor if tensor is not None else json_exact.value_tensor(value, dtype, max_rank=max_rank)
 
 
-def _even_tensor(values: list[object], dtype: int) -> Tensor | None:
+def _even_tensor(values: list[object], dtype: int, max_rank: int) -> Tensor | None:
     """The tensor of nested lists that are even and hold what the data type accepts, else None."""
     shape = [len(values)]
     while values and type(values[0]) is list:
-        if len(shape) == json_exact.MAX_RANK or not _LIST.issuperset(map(type, values)):
+        if len(shape) == max_rank or not _LIST.issuperset(map(type, values)):
             return None
         sizes = set(map(len, values))  # type: ignore[arg-type]
         if len(sizes) != 1:

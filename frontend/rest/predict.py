@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from time import monotonic_ns
 
 from frontend.call import Call
-from frontend.catalog import DEFAULT_SIGNATURE
 from frontend.exchange import Exchange
 from frontend.metrics import RequestMetrics, since_us
-from frontend.predict import check_method_name
 from frontend.rest.json_encode import encode_predict
 from frontend.rest.json_tensors import parse_predict
 from frontend.rest.replies import Replies
 from frontend.rest.urls import Route as UrlRoute
 from frontend.router import Router
+from protos.binding import check_method_name
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import FRAME_THRESHOLD_BYTES, Tensor
 from protos.metrics import HistogramTable
+from protos.signature import DEFAULT_SIGNATURE
 from protos.tensor_view import Target
 
 # JSON of numbers is at least about half as long as their bytes, but short integers may grow eightfold.
@@ -42,7 +43,7 @@ class RestPredictCall(Call):
         except ServingError as error:
             self.fail(error)
             return
-        self.exchange.respond(200, body, self.replies.headers)
+        self.replies.success(self.exchange, body)
         self.latencies[self.route.version.model].observe(since_us(self.started_ns))
 
     def fail(self, error: ServingError) -> None:
@@ -57,26 +58,32 @@ class Predict:
     Args:
         timeout_ms: deadline of an inference; <= 0 for none.
         check_method_name: refuse signatures that are not for inference (`--enable_signature_method_name_check`).
+        max_rank: levels of arrays that a tensor may have.
     """
 
-    def __init__(self, router: Router, replies: Replies, *, timeout_ms: int, check_method_name: bool) -> None:
+    def __init__(
+        self, router: Router, replies: Replies, *, timeout_ms: int, check_method_name: bool, max_rank: int
+    ) -> None:
         self._router = router
         self._replies = replies
         self._check_method_name = check_method_name
+        self._max_rank = max_rank
         self._timeout_ns = max(0, timeout_ms) * 1_000_000
         self._latencies = router.metrics.latencies("predict", "REST")
 
-    def __call__(self, exchange: Exchange, url: UrlRoute, body: bytes) -> None:
-        """Send the request to a worker.
+    def __call__(
+        self, exchange: Exchange, url: UrlRoute, body: bytes, make_call: Callable[[], RestPredictCall] = RestPredictCall
+    ) -> None:
+        """Send the request to a worker; a call from `make_call` sends the answer.
 
         Raises:
             ServingError: the request is refused.
         """
         started_ns = monotonic_ns()
-        document = parse_predict(body)
+        document = parse_predict(body, self._max_rank)
         target = Target(url.model, url.version, url.label, document.signature_name)
         router = self._router
-        call = RestPredictCall()
+        call = make_call()
         call.started_ns = started_ns
         call.latencies = self._latencies
         call.metrics = router.metrics
@@ -84,10 +91,7 @@ class Predict:
         try:
             call.route = router.catalog.route(target)
         except ServingError as error:
-            if error.code != Code.FAILED_PRECONDITION:
-                raise
-            name = target.signature or DEFAULT_SIGNATURE
-            raise invalid_argument(f'Serving signature name: "{name}" not found in signature def') from None
+            raise as_rest(error, target) from None
         signature = call.route.signature
         call.row_format, call.inputs = document.tensors(signature)
         if self._check_method_name:
@@ -99,3 +103,11 @@ class Predict:
         call.replies = self._replies
         exchange.on_cancel = partial(router.cancel, call)
         router.submit(call)
+
+
+def as_rest(error: ServingError, target: Target) -> ServingError:
+    """What `Catalog.route` said of `target`, in REST's words: it looks signatures up by itself upstream."""
+    if error.code != Code.FAILED_PRECONDITION:
+        return error
+    name = target.signature or DEFAULT_SIGNATURE
+    return invalid_argument(f'Serving signature name: "{name}" not found in signature def')

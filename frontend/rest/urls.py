@@ -3,8 +3,10 @@
 The grammar is TensorFlow Serving's: literals match in any case, the verb and the sub-resource must be spelled exactly
 as documented, model names and labels are percent-decoded (`+` stays `+`). On purpose different: a `?query` or
 `#fragment` is dropped before matching instead of breaking POST and corrupting the model name of GET; bytes that are
-no UTF-8 once decoded are refused. Routes are immutable and shared: those of recent, short targets are kept in a
-bounded cache.
+no UTF-8 once decoded are refused; HEAD is GET without a body, and any other method that a resource doesn't have is
+told those that it has. Resources of our own (health, readiness of a model, the API's description) stand where
+upstream's grammar names nothing, so no model is out of reach. Routes are immutable and shared: those of recent, short
+targets are kept in a bounded cache.
 """
 
 from __future__ import annotations
@@ -26,11 +28,16 @@ _INT64_MAX = (1 << 63) - 1
 _VERSION_OR_LABEL = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
 _FLAGS = re.IGNORECASE | re.ASCII | re.DOTALL
 _POST = re.compile(rf"/v1/models/([^/:]+){_VERSION_OR_LABEL}:(classify|regress|predict)", _FLAGS)
-_GET = re.compile(rf"/v1/models(?:/([^/:]+))?{_VERSION_OR_LABEL}(?:/(metadata))?", _FLAGS)
+_GET = re.compile(rf"/v1/models(?:/([^/:]+))?{_VERSION_OR_LABEL}(?:/(metadata|ready))?", _FLAGS)
 _REST = re.compile(r"/v1/.*", _FLAGS)
 _ORIGIN = re.compile(r"https?://[^/?#]*", _FLAGS)
 # What RFC 3986 allows in a path; in particular every '%' starts a well-formed escape.
 _PATH = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*", re.ASCII)
+
+# What is said of all others, TRACE and CONNECT among them, is that the server doesn't have them.
+_METHODS = frozenset(("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"))
+_READ = "GET, HEAD, OPTIONS"
+_WRITE = "POST, OPTIONS"
 
 
 class Kind(Enum):
@@ -41,8 +48,20 @@ class Kind(Enum):
     REGRESS = "regress"
     STATUS = "status"
     METADATA = "metadata"
+    OPTIONS = "options"
+    LIVE = "live"
+    READY = "ready"
+    MODEL_READY = "model readiness"
+    OPENAPI = "openapi"
 
 
+_FIXED = {
+    "/v1/health/live": Kind.LIVE,
+    "/v1/health/ready": Kind.READY,
+    "/healthz": Kind.LIVE,
+    "/readyz": Kind.READY,
+    "/openapi.json": Kind.OPENAPI,
+}
 _VERBS = {kind.value: kind for kind in (Kind.PREDICT, Kind.CLASSIFY, Kind.REGRESS)}
 
 
@@ -55,43 +74,100 @@ class Route(NamedTuple):
     label: str | None
 
 
+class MethodNotAllowed(ServingError):
+    """The resource is there, but not for this method; to be answered with 405 and `allow`."""
+
+    def __init__(self, message: str, allow: str) -> None:
+        super().__init__(Code.INVALID_ARGUMENT, message)
+        self.allow = allow
+
+
 def route(method: str, target: str) -> Route:
     """The route of a request line's method and target (origin form, or absolute form with http or https).
 
+    A resource that is read has the same route for HEAD as for GET.
+
     Raises:
-        ServingError: NOT_FOUND for a path outside `/v1/`; INVALID_ARGUMENT for everything else that names no
-            resource: a wrong verb or malformed path or escape, a version beyond 64 bits, a missing model name.
+        MethodNotAllowed: the resource has other methods. GET where POST is meant, and POST where GET is meant, are
+            INVALID_ARGUMENT instead, as upstream.
+        ServingError: NOT_FOUND for a path outside of the API; UNIMPLEMENTED for a method outside of HTTP's usual
+            ones; INVALID_ARGUMENT for everything else that names no resource: a wrong verb or malformed path or
+            escape, a version beyond 64 bits, a missing model name.
     """
     if len(target) <= _CACHED_TARGET_CHARS:
         return _cached_route(method, target)
     return _route(method, target)
 
 
+def without_origin(target: str) -> str:
+    """A request target in origin form, also when it was sent in absolute form."""
+    return target if target.startswith("/") else _ORIGIN.sub("", target, count=1)
+
+
 def _route(method: str, target: str) -> Route:
-    path = target.partition("#")[0].partition("?")[0]
-    if not path.startswith("/"):
-        path = _ORIGIN.sub("", path, count=1)
+    if method not in _METHODS:
+        raise ServingError(Code.UNIMPLEMENTED, f"{method} is not supported")
+    path = without_origin(target.partition("#")[0].partition("?")[0])
     malformed = invalid_argument(f"Malformed request: {method} {target}")
     if _PATH.fullmatch(path) is None:
         raise malformed
-    if _REST.fullmatch(path) is None:
+    fixed = _FIXED.get(path)
+    if fixed is None and _REST.fullmatch(path) is None:
         raise ServingError(Code.NOT_FOUND, f"Not Found: {path}")
-    pattern = _POST if method == "POST" else _GET if method == "GET" else None
-    match = pattern.fullmatch(path) if pattern is not None else None
+    if method == "OPTIONS":
+        return Route(Kind.OPTIONS, "", None, None)
+    if fixed is not None:
+        if method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(malformed.message, _READ)
+        return Route(fixed, "", None, None)
+    if method == "POST":
+        return _inference(path, malformed)
+    if method == "GET":
+        return _about(path, malformed)
+    _check_method(method, path, malformed)
+    return _about(path, malformed)
+
+
+def _check_method(method: str, path: str, malformed: ServingError) -> None:
+    """Refuse what is neither GET nor POST where there is a resource; HEAD passes where GET does."""
+    read = _GET.fullmatch(path)
+    if method != "HEAD" and read is not None and read[1]:
+        raise MethodNotAllowed(malformed.message, _READ)
+    write = _POST.fullmatch(path)
+    if write is not None and write[4] in _VERBS:
+        raise MethodNotAllowed(malformed.message, _WRITE)
+    if method != "HEAD":
+        raise malformed
+
+
+def _inference(path: str, malformed: ServingError) -> Route:
+    match = _POST.fullmatch(path)
+    kind = _VERBS.get(match[4]) if match is not None else None
+    if match is None or kind is None:
+        raise malformed
+    return _named(kind, match)
+
+
+def _about(path: str, malformed: ServingError) -> Route:
+    match = _GET.fullmatch(path)
     if match is None:
         raise malformed
-    raw_model, digits, raw_label, last = match.groups()
+    kind = Kind.METADATA if match[4] == "metadata" else Kind.STATUS
+    if match[4] is not None and match[4].lower() == "ready":
+        if match[4] != "ready":
+            raise malformed
+        kind = Kind.MODEL_READY
+    found = _named(kind, match)
+    if not found.model:
+        raise invalid_argument("Missing model name in request.")
+    return found
+
+
+def _named(kind: Kind, match: re.Match[str]) -> Route:
+    raw_model, digits, raw_label, _ = match.groups()
     model = _decode(raw_model or "", "model name")
     label = _decode(raw_label, "model version label") if raw_label is not None else None
     version = _version(digits) if digits is not None else None
-    if method == "POST":
-        kind = _VERBS.get(last)
-        if kind is None:
-            raise malformed
-    else:
-        kind = Kind.METADATA if last == "metadata" else Kind.STATUS
-        if not model:
-            raise invalid_argument("Missing model name in request.")
     return Route(kind, model, version, label)
 
 

@@ -56,10 +56,15 @@ def set_spec(spec: Any, model: str, *, version: int | None = None, label: str | 
 class Grpc:
     """One channel and its stubs; calls have a deadline unless told otherwise."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
         # Channels of one process share connections unless told not to.
-        options = (*_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
-        self.channel = grpc.insecure_channel(address, options)
+        options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+        if credentials is not None and address.startswith("unix:"):
+            options.append(("grpc.ssl_target_name_override", "localhost"))  # a path is no name of a certificate
+        if credentials is None:
+            self.channel = grpc.insecure_channel(address, options)
+        else:
+            self.channel = grpc.secure_channel(address, credentials, options)
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
@@ -124,6 +129,17 @@ def rest_client(port: int) -> Iterator[Rest]:
     client = Rest(port)
     with client.session:
         yield client
+
+
+def rest_error(answer: requests.Response) -> tuple[int, str]:
+    """Status and text of an answer that is the JSON error object, and nothing else."""
+    assert list(answer.json()) == ["error"], answer.text
+    return answer.status_code, answer.json()["error"]
+
+
+def rest_outcome(answer: requests.Response) -> Any:
+    """The JSON of a success, or status and text of an error."""
+    return answer.json() if answer.status_code == 200 else rest_error(answer)
 
 
 @contextlib.contextmanager

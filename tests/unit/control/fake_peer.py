@@ -141,7 +141,7 @@ class FakePeer:
             if bad:
                 made.code, made.message = 5, "no such thing"
             self.loaded[name, version] = made
-            changed.append(made)
+            changed += [ServableReport(name=name, version=version, state=State.LOADING), made]
         for name, version in self.loaded.keys() - wanted.keys():
             del self.loaded[name, version]
             changed.append(ServableReport(name=name, version=version, state=State.END))

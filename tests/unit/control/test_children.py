@@ -69,7 +69,7 @@ def test_a_long_temporary_directory_is_passed_over(tmp_path: Path, monkeypatch: 
 
 
 def test_a_worker_is_pinned_and_never_reuses_an_endpoint(run: RunDirectory) -> None:
-    spec = worker_spec(3, Device("gpu:1", "7"), control="ipc:///c", run=run)
+    spec = worker_spec("worker-3", Device("gpu:1", "7"), control="ipc:///c", run=run)
     first, second = spec.env(1), spec.env(2)
     assert spec.name == "worker-3"
     assert spec.argv == (sys.executable, "-P", "-m", "workers")

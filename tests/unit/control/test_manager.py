@@ -2,79 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 
-from control.manager import Manager
-from control.storage import Discovery, Version
+from control.storage import Discovery
 from control.watch import Sight
 from protos.errors import Code, ServingError
-from protos.messages import ServableReport, State, WorkerEntry
-from protos.public import ModelServerConfig
-
-
-def config(*names: str, base: str = "/models", labels: dict[str, int] | None = None) -> ModelServerConfig:
-    made = ModelServerConfig()
-    made.model_config_list.SetInParent()
-    for name in names:
-        entry = made.model_config_list.config.add(name=name, base_path=f"{base}/{name}", model_platform="tensorflow")
-        for label, version in (labels or {}).items():
-            entry.version_labels[label] = version
-    return made
-
-
-class World:
-    """A manager with workers that carry out lists one step at a time."""
-
-    def __init__(self, *, periodic: bool = True, allow_labels: bool = False) -> None:
-        self.manager = Manager(periodic=periodic, allow_unavailable_labels=allow_labels)
-        self.epoch = 0
-        self.workers: dict[int, dict[tuple[str, int], ServableReport]] = {}
-
-    def join(self, worker_id: int, name: str = "worker-0") -> None:
-        entry = WorkerEntry(id=worker_id, name=name, incarnation=str(worker_id), endpoint=f"ipc://{worker_id}")
-        self.manager.worker_joined(entry)
-
-    def disk(
-        self,
-        name: str,
-        versions: Iterable[int],
-        *,
-        gone: Iterable[int] = (),
-        incomplete: Iterable[int] = (),
-        stamps: dict[int, str] | None = None,
-    ) -> None:
-        look = self.manager.look_for(name)
-        assert look is not None
-        base = look.settings.base_path
-        found = [Version(v, f"{base}/{v}", v not in set(incomplete)) for v in sorted(versions, reverse=True)]
-        self.manager.saw(
-            name,
-            Sight(
-                settings=look.settings,
-                discovery=Discovery(tuple(found)),
-                gone=frozenset(gone),
-                stamps=stamps or {v.number: "same" for v in found},
-            ),
-        )
-
-    def say(self, worker_id: int, version: int, state: State, *, name: str = "m", code: int = 0) -> None:
-        report = ServableReport(name=name, version=version, state=state, code=code, message="bad" if code else "")
-        self.manager.worker_reported(worker_id, [report], full=False)
-
-    def wants(self, worker_id: int = 1) -> list[tuple[str, int]]:
-        self.manager.refresh()
-        self.epoch += 1
-        self.manager.sent(worker_id, self.epoch)
-        return [(item.name, item.version) for item in self.manager.decided(worker_id)]
-
-    def ack(self, worker_id: int = 1) -> None:
-        self.manager.acked(worker_id, self.epoch)
-
-    def states(self, name: str = "m") -> dict[int, int]:
-        self.manager.refresh()
-        return {entry.version: entry.state for entry in self.manager.versions(name)}
+from protos.messages import ServableReport, State
+from tests.unit.control.paper_world import World, config, serving
 
 
 @pytest.fixture
@@ -83,12 +17,6 @@ def world() -> World:
     made.manager.apply(config("m"))
     made.join(1)
     return made
-
-
-def serving(made: World, *versions: int) -> None:
-    made.disk("m", versions)
-    for version in versions:
-        made.say(1, version, State.AVAILABLE)
 
 
 def test_what_is_on_disk_is_loaded_from_there(world: World) -> None:
@@ -272,7 +200,7 @@ def test_a_look_at_the_old_place_is_not_believed(world: World) -> None:
     old = world.manager.look_for("m")
     assert old is not None
     world.manager.apply(config("m", base="/elsewhere"))
-    world.manager.saw("m", Sight(settings=old.settings, discovery=Discovery(()), gone=frozenset(), stamps={}))
+    world.manager.saw("m", Sight(at=0.0, settings=old.settings, discovery=Discovery(()), gone=frozenset(), stamps={}))
     assert world.wants() == [("m", 1)]
 
 
@@ -308,55 +236,6 @@ def test_a_restarted_worker_gets_everything_again(world: World) -> None:
     assert world.states() == {1: State.START}
     world.join(2)
     assert world.wants(2) == [("m", 1)]
-
-
-def crash(made: World, old: int, *, name: str = "worker-0") -> int:
-    made.manager.worker_left(old, crashed=True)
-    made.join(old + 1, name)
-    return old + 1
-
-
-def test_a_version_that_ends_its_worker_twice_has_failed_and_the_old_one_serves_on(world: World) -> None:
-    serving(world, 1)
-    world.disk("m", [2])
-    at = 1
-    for _ in range(2):
-        assert ("m", 2) in world.wants(at)
-        world.say(at, 2, State.LOADING)
-        at = crash(world, at)
-        world.manager.refresh()
-        if ("m", 2) in world.wants(at):
-            world.say(at, 1, State.AVAILABLE)
-    assert ("m", 2) not in world.wants(at)
-    entry = world.manager.versions("m")[0]
-    assert (entry.version, entry.state, entry.code) == (2, State.END, Code.INTERNAL)
-    assert "ended the worker 2 times" in entry.message
-
-
-def test_suspects_are_loaded_one_at_a_time_so_that_the_innocent_go_free() -> None:
-    made = World()
-    made.manager.apply(config("a", "b", "c"))
-    made.join(1)
-    for name in ("a", "b", "c"):
-        made.disk(name, [1])
-        made.say(1, 1, State.LOADING, name=name)
-    at = crash(made, 1)
-    assert made.wants(at) == [("a", 1)]
-    made.say(at, 1, State.AVAILABLE, name="a")
-    assert made.wants(at) == [("a", 1), ("b", 1)]
-    made.say(at, 1, State.LOADING, name="b")
-    at = crash(made, at)
-    assert made.wants(at) == [("a", 1), ("c", 1)]
-    assert made.states("b") == {1: State.END}
-
-
-def test_an_orderly_end_is_no_strike(world: World) -> None:
-    world.disk("m", [1])
-    for at in (1, 2, 3):
-        world.say(at, 1, State.LOADING)
-        world.manager.worker_left(at, crashed=False)
-        world.join(at + 1)
-        assert world.wants(at + 1) == [("m", 1)]
 
 
 def test_states_that_do_not_exist_are_dropped(world: World) -> None:

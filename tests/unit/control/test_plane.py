@@ -24,6 +24,7 @@ from protos.messages import (
     Hello,
     ReloadReply,
     ReloadRequest,
+    Resync,
     ServableReport,
     State,
     ToPeer,
@@ -76,6 +77,7 @@ class Rig:
         self.hanging: list[str] = []
         self.due: list[str] = []
         self.seq = 0
+        self.said: dict[int, State] = {}
         self.manager = Manager(periodic=False, allow_unavailable_labels=False)
         loop: Any = self.loop
         self.plane = Plane(
@@ -121,13 +123,25 @@ class Rig:
     def report(self, state: State, version: int = 1, code: int = 0, *, full: bool = False) -> None:
         self.seq += 1
         servables = [ServableReport(name="m", version=version, state=state, code=code)]
+        if state == State.AVAILABLE and self.said.get(version, State.END) == State.END:
+            servables.insert(0, ServableReport(name="m", version=version, state=State.LOADING))
+        self.said[version] = state
         self.say(b"worker-0", WorkerReport(seq=self.seq, full=full, epoch=0, servables=servables))
 
-    def disk(self, *versions: int, flush: bool = True) -> None:
+    def acked(self) -> None:
+        """worker-0 has carried out its last list."""
+        epoch = max(message.epoch for _, message in self.sent if isinstance(message, Desired))
+        self.say(b"worker-0", Heartbeat(epoch=epoch))
+        self.loop.advance(1.0)
+
+    def disk(self, *versions: int, flush: bool = True, stamp: str = "same") -> None:
         look = self.manager.look_for("m")
         assert look is not None
         found = tuple(Version(v, f"/models/m/{v}") for v in versions)
-        self.manager.saw("m", Sight(settings=look.settings, discovery=Discovery(found), gone=frozenset(), stamps={}))
+        stamps = dict.fromkeys(versions, stamp)
+        self.manager.saw(
+            "m", Sight(at=0.0, settings=look.settings, discovery=Discovery(found), gone=frozenset(), stamps=stamps)
+        )
         if flush:
             self.plane.changed()
 
@@ -339,3 +353,40 @@ def test_epochs_go_on_rising_over_restarts_of_control() -> None:
     (catalog,) = rig.take(Catalog)
     # Far fewer than one epoch a millisecond is ever used.
     assert before < catalog.epoch <= time.time_ns() // 1_000_000 + 1
+
+
+def test_a_worker_that_says_what_cannot_be_is_asked_for_everything(rig: Rig) -> None:
+    serving(rig)
+    rig.report(State.UNLOADING)
+    rig.loop.advance(2.0)
+    rig.take()
+    rig.report(State.LOADING)
+    assert [type(message) for message in rig.take()] == [Resync]
+    # Nothing is believed before that has come.
+    rig.report(State.END)
+    rig.loop.advance(1.0)
+    assert rig.manager.versions("m")[0].state == State.UNLOADING
+    rig.report(State.LOADING, full=True)
+    rig.loop.advance(1.0)
+    assert rig.manager.versions("m")[0].state == State.LOADING
+
+
+def test_other_files_give_a_version_another_try_even_if_the_list_of_the_worker_does_not_change(rig: Rig) -> None:
+    serving(rig)
+    rig.disk(2)
+    rig.loop.advance(1.0)
+    for incarnation in ("b", "c"):
+        rig.report(State.LOADING, 2)
+        rig.plane.peers.drop("worker", "worker-0")
+        rig.seq, rig.said = 0, {}
+        rig.join("worker", 0, incarnation)
+        rig.loop.advance(1.0)
+        rig.report(State.AVAILABLE, 1)
+        rig.loop.advance(1.0)
+    assert rig.manager.versions("m")[0].state == State.END
+    rig.acked()
+    rig.take()
+    rig.disk(2, stamp="other")
+    rig.disk(2, stamp="other")
+    rig.loop.advance(1.0)
+    assert [[item.version for item in desired.servables] for desired in rig.take(Desired)] == [[2, 1]]

@@ -12,7 +12,7 @@ from control.log import LOGGER
 from control.ports import Ports
 from protos.errors import Code, ServingError
 from protos.logs import TensorFlowFormatter
-from protos.messages import FrontendConfig, FrontendReport
+from protos.messages import FrontendConfig, FrontendReport, TlsConfig
 
 OPEN = FrontendReport(epoch=1, grpc_open=True, unix_open=True, rest_open=True)
 
@@ -48,6 +48,7 @@ def test_all_lines_come_once_when_the_last_front_end_is_ready(lines: io.StringIO
     ports.report("frontend-0", OPEN)
     assert ports.open
     assert texts(lines) == [
+        "Using InsecureServerCredentials",
         "Running gRPC ModelServer at 0.0.0.0:8500 ...",
         "Running gRPC ModelServer at UNIX socket /run/g.sock ...",
         "Exporting HTTP/REST API at:localhost:8501 ...",
@@ -59,7 +60,19 @@ def test_all_lines_come_once_when_the_last_front_end_is_ready(lines: io.StringIO
 def test_only_what_is_open_is_announced(lines: io.StringIO) -> None:
     ports = Ports(FrontendConfig(grpc_port=9000), ["frontend-0"])
     ports.report("frontend-0", FrontendReport(epoch=1, grpc_open=True))
-    assert texts(lines) == ["Running gRPC ModelServer at 0.0.0.0:9000 ..."]
+    assert texts(lines) == ["Using InsecureServerCredentials", "Running gRPC ModelServer at 0.0.0.0:9000 ..."]
+
+
+def test_encryption_is_announced(lines: io.StringIO) -> None:
+    tls = TlsConfig(key="k", certificates="c")
+    ports = Ports(FrontendConfig(grpc_port=9000, rest_port=9001, tls=tls, rest_tls=tls), ["frontend-0"])
+    ports.report("frontend-0", OPEN)
+    assert texts(lines)[:-1] == [
+        "Using SSL credentials",
+        "Running gRPC ModelServer at 0.0.0.0:9000 ...",
+        "Using SSL credentials for HTTP/REST",
+        "Exporting HTTP/REST API at:localhost:9001 ...",
+    ]
 
 
 def test_a_front_end_that_ended_before_all_were_ready_has_to_come_back(lines: io.StringIO) -> None:

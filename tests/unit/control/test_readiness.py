@@ -28,13 +28,14 @@ def disk(manager: Manager, name: str, *versions: int) -> None:
     look = manager.look_for(name)
     assert look is not None
     found = tuple(Version(v, f"/models/{name}/{v}") for v in sorted(versions, reverse=True))
-    manager.saw(name, Sight(settings=look.settings, discovery=Discovery(found), gone=frozenset(), stamps={}))
+    manager.saw(name, Sight(at=0.0, settings=look.settings, discovery=Discovery(found), gone=frozenset(), stamps={}))
     manager.refresh()
 
 
 def say(manager: Manager, name: str, version: int, state: State, code: int = 0) -> None:
     report = ServableReport(name=name, version=version, state=state, code=code, message="broken" if code else "")
-    manager.worker_reported(1, [report], full=False)
+    first = ServableReport(name=name, version=version, state=State.LOADING)
+    assert manager.worker_reported(1, [first, report] if state == State.AVAILABLE else [report], full=False)
     manager.refresh()
 
 
@@ -69,7 +70,7 @@ def test_versions_that_were_just_seen_are_not_missing(manager: Manager) -> None:
     look = manager.look_for("m")
     assert look is not None
     found = (Version(1, "/models/m/1"),)
-    manager.saw("m", Sight(settings=look.settings, discovery=Discovery(found), gone=frozenset(), stamps={}))
+    manager.saw("m", Sight(at=0.0, settings=look.settings, discovery=Discovery(found), gone=frozenset(), stamps={}))
     # No refresh in between.
     assert progress(manager) is Progress.LOADING
 

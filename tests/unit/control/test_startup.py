@@ -6,6 +6,7 @@ import pytest
 from control.devices import Device
 from control.flags import parse
 from control.startup import Startup, prepare
+from control.transition import Transition
 from protos.errors import ServingError
 from protos.messages import BatchingConfig, FrontendConfig, WorkerConfig
 from protos.public import ConfigProto
@@ -76,20 +77,23 @@ ALL_PARALLELISM = (
             ["--model_base_path=models/m"],
             "Expected model default to have an absolute path or URI; got base_path()=models/m",
         ),
-        (
-            [BASE, "--ssl_config_file=x"],
-            "UNIMPLEMENTED: --ssl_config_file is not available in tensormux yet, "
-            "and serving without encryption instead would be unsafe.",
-        ),
+        ([BASE, "--ssl_config_file=/none"], "NOT_FOUND: /none; No such file or directory"),
+        ([BASE, "--rest_ssl_config_file=/none"], "NOT_FOUND: /none; No such file or directory"),
         (
             [BASE, "--use_alts_credentials"],
-            "UNIMPLEMENTED: --use_alts_credentials is not available in tensormux yet, "
+            "UNIMPLEMENTED: --use_alts_credentials is not available in tensormux, "
             "and serving without encryption instead would be unsafe.",
         ),
         ([BASE, "--port=-1"], "Failed to BuildAndStart gRPC server"),
         ([BASE, "--port=65536"], "Failed to BuildAndStart gRPC server"),
         ([BASE, "--num_frontends=-1"], "--num_frontends must be from 0 to 1024; was -1"),
         ([BASE, "--max_body_bytes=0"], "--max_body_bytes must be from 1 to 1099511627776; was 0"),
+        ([BASE, "--max_message_bytes=0"], "--max_message_bytes must be from 1 to 2147483647; was 0"),
+        ([BASE, "--max_header_bytes=255"], "--max_header_bytes must be from 256 to 1073741824; was 255"),
+        ([BASE, "--max_header_count=7"], "--max_header_count must be from 8 to 1048576; was 7"),
+        ([BASE, "--max_json_depth=0"], "--max_json_depth must be from 1 to 254; was 0"),
+        ([BASE, "--max_json_depth=255"], "--max_json_depth must be from 1 to 254; was 255"),
+        ([BASE, "--max_outstanding_requests=0"], "--max_outstanding_requests must be from 1 to 2147483647; was 0"),
         ([BASE, "--drain_seconds=-0.5"], "--drain_seconds must be from 0 to 604800; was -0.5"),
         ([BASE, "--request_timeout_seconds=0"], "--request_timeout_seconds must be from 0.001 to 604800; was 0.0"),
         ([BASE, "--external_workers=1"], "--external_workers and --external_frontends need --control_endpoint"),
@@ -130,6 +134,12 @@ def test_defaults() -> None:
         ("--enable_serialization_as_tensor_content", "serialize_as_tensor_content", True),
         ("--enable_signature_method_name_check", "check_method_name", True),
         ("--max_body_bytes=5", "max_body_bytes", 5),
+        ("--max_message_bytes=11", "max_message_bytes", 11),
+        ("--max_header_bytes=1200", "max_header_bytes", 1200),
+        ("--max_header_count=13", "max_header_count", 13),
+        ("--max_json_depth=14", "max_json_depth", 14),
+        ("--max_outstanding_requests=15", "max_outstanding_requests", 15),
+        ("--rest_compression_min_bytes=65536", "rest_compression_min_bytes", 65_536),
         ("--max_connections=6", "max_connections", 6),
         ("--max_streams_per_connection=7", "max_streams", 7),
         ("--idle_timeout_seconds=8", "idle_timeout_seconds", 8.0),
@@ -150,6 +160,7 @@ def test_what_front_ends_are_told(flag: str, field: str, value: Any) -> None:
         ("--saved_model_tags=", "saved_model_tags", ("serve",)),
         ("--saved_model_tags=a,, b", "saved_model_tags", ("a", "", " b")),
         ("--num_run_threads=3", "num_run_threads", 3),
+        ("--max_outstanding_requests=15", "max_outstanding_requests", 15),
         ("--num_load_threads=3", "num_load_threads", 3),
         ("--num_load_threads=-3", "num_load_threads", CPUS),
         ("--max_num_load_retries=0", "max_num_load_retries", 0),
@@ -160,6 +171,20 @@ def test_what_front_ends_are_told(flag: str, field: str, value: Any) -> None:
 )
 def test_what_workers_are_told(flag: str, field: str, value: Any) -> None:
     assert getattr(plan(BASE, flag).worker, field) == value
+
+
+@pytest.mark.parametrize(
+    ("flags", "interpreters"),
+    [
+        (["--num_tflite_pools=3"], 0),
+        (["--prefer_tflite_model", "--num_tflite_pools=3"], 3),
+        (["--prefer_tflite_model", "--num_tflite_pools=3", "--num_tflite_interpreters_per_pool=4"], 12),
+        (["--prefer_tflite_model", "--num_tflite_pools=-3"], 1),
+        (["--prefer_tflite_model", "--num_tflite_pools=99999"], 4_096),
+    ],
+)
+def test_interpreters_of_a_tflite_model(flags: list[str], interpreters: int) -> None:
+    assert plan(BASE, *flags).worker.tflite_interpreters == interpreters
 
 
 def test_grpc_on_a_unix_socket_alone() -> None:
@@ -185,10 +210,10 @@ def test_a_bad_rest_port_takes_only_rest_down(flag: str, complaint: str) -> None
 
 
 def test_complaints_name_what_is_ignored() -> None:
-    assert plan(BASE, "--prefer_tflite_model", "--typo=1", "more").complaints == (
+    assert plan(BASE, "--skip_initialize_tpu", "--typo=1", "more").complaints == (
         "unknown argument: --typo=1 (ignored)",
         "unknown argument: more (ignored)",
-        "--prefer_tflite_model is not available in tensormux yet and is ignored",
+        "--skip_initialize_tpu is not available in tensormux yet and is ignored",
     )
 
 
@@ -287,3 +312,47 @@ def test_flags_alone_make_a_session_config() -> None:
     config = ConfigProto.FromString(plan(BASE, "--tensorflow_session_parallelism=5").worker.session_config)
     assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == (5, 5)
     assert plan(BASE).worker.session_config == b""
+
+
+def test_all_models_switch_so_that_they_stay_available_by_default() -> None:
+    assert (plan(BASE).transition, plan(BASE).transitions) == (Transition.AVAILABILITY_PRESERVING, {})
+
+
+@pytest.mark.parametrize("transition", Transition)
+def test_how_all_models_switch(transition: Transition) -> None:
+    assert plan(BASE, f"--aspired_version_policy={transition.value}").transition is transition
+
+
+@pytest.mark.parametrize(
+    ("value", "transitions"),
+    [
+        ("", {}),
+        ("a=rolling", {"a": Transition.ROLLING}),
+        (
+            "a=rolling,b=resource_preserving",
+            {"a": Transition.ROLLING, "b": Transition.RESOURCE_PRESERVING},
+        ),
+        ("odd=name=rolling", {"odd=name": Transition.ROLLING}),
+        ("a b=availability_preserving", {"a b": Transition.AVAILABILITY_PRESERVING}),
+    ],
+)
+def test_how_single_models_switch(value: str, transitions: dict[str, Transition]) -> None:
+    assert plan(BASE, f"--aspired_version_policy_by_model={value}").transitions == transitions
+
+
+KNOWN = "knows availability_preserving, resource_preserving, rolling; was"
+
+
+@pytest.mark.parametrize(
+    ("flag", "error"),
+    [
+        ("--aspired_version_policy=ROLLING", f"--aspired_version_policy {KNOWN} ROLLING"),
+        ("--aspired_version_policy=", f"--aspired_version_policy {KNOWN} "),
+        ("--aspired_version_policy_by_model=a=fast", f"--aspired_version_policy_by_model {KNOWN} fast"),
+        ("--aspired_version_policy_by_model=rolling", "must be model=policy,model=policy; was rolling"),
+        ("--aspired_version_policy_by_model==rolling", "must be model=policy,model=policy; was =rolling"),
+        ("--aspired_version_policy_by_model=a=rolling,", "must be model=policy,model=policy; was a=rolling,"),
+    ],
+)
+def test_a_policy_that_does_not_exist(flag: str, error: str) -> None:
+    assert error in refusal(BASE, flag)

@@ -1,5 +1,6 @@
 import errno
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.model_config import All, Latest, ModelSettings, Policy, Specific
-from control.storage import MODEL_FILES, Version, discover, parse_version, select
+from control.storage import MODEL_FILES, TFLITE_FILE, Discovery, Version, base_of, list_versions, parse_version, select
 from protos.errors import Code, ServingError
 
 NO_VERSIONS = (
@@ -21,6 +22,12 @@ def fill(base: Path, *names: str, file: str | None = MODEL_FILES[0]) -> None:
         (base / name).mkdir(parents=True)
         if file:
             (base / name / file).touch()
+
+
+def discover(
+    settings: ModelSettings, *, known: tuple[int, ...] = (), model_files: Collection[str] = MODEL_FILES
+) -> Discovery:
+    return select(settings, list_versions(base_of(settings), model_files), known=known)
 
 
 def names_of(base: Path, policy: Policy, *, known: tuple[int, ...] = ()) -> list[tuple[int, str]]:
@@ -134,6 +141,38 @@ def test_a_model_file_makes_a_version_complete(tmp_path: Path, file: str) -> Non
     fill(tmp_path, "2", file="variables")
     found = discover(ModelSettings("m", str(tmp_path), policy=All()))
     assert [version.complete for version in found.versions] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("parts", "complete"),
+    [
+        ([], True),
+        (["variables.index", "variables.data-00000-of-00001"], True),
+        (["variables.index", "variables.data-00000-of-00002", "variables.data-00001-of-00002"], True),
+        (["variables.index"], False),
+        (["variables.data-00000-of-00001"], False),
+        (["variables.index", "variables.data-00001-of-00002"], False),
+        (["variables.index", "variables.data-00000-of-00001.tmp"], False),
+        (["notes.txt"], True),
+    ],
+)
+def test_no_part_of_the_variables_may_be_missing(tmp_path: Path, parts: list[str], complete: bool) -> None:
+    fill(tmp_path, "1")
+    (tmp_path / "1" / "variables").mkdir()
+    for part in parts:
+        (tmp_path / "1" / "variables" / part).touch()
+    assert [version.complete for version in list_versions(str(tmp_path))] == [complete]
+    # What is loaded, or was tried, is not looked at again.
+    assert [version.complete for version in list_versions(str(tmp_path), known={1})] == [True]
+
+
+def test_a_tflite_model_counts_where_it_is_wanted(tmp_path: Path) -> None:
+    fill(tmp_path, "1")
+    fill(tmp_path, "2", file=TFLITE_FILE)
+    settings = ModelSettings("m", str(tmp_path))
+    assert [version.number for version in select(settings, list_versions(str(tmp_path))).versions] == [1]
+    both = list_versions(str(tmp_path), (*MODEL_FILES, TFLITE_FILE))
+    assert [(version.number, version.complete) for version in select(settings, both).versions] == [(2, True)]
 
 
 @pytest.mark.parametrize(

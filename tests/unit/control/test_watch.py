@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 from control.model_config import ModelSettings
 from control.watch import ModelWatch, look, stamp
 from protos.errors import ServingError
+
+
+@pytest.fixture(autouse=True)
+def looks_follow_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("control.watch._APART_SECONDS", 1e-9)
 
 
 def version(base: Path, number: int, text: str = "model") -> Path:
@@ -24,7 +30,9 @@ def watch(base: Path, *, periodic: bool = True) -> ModelWatch:
 
 
 def see(made: ModelWatch, *, failed: set[int] | None = None) -> list[int]:
-    return made.saw(look(made.request(known=set(made.versions), failed=failed or set())))
+    """What a look changes, once new versions have settled."""
+    changed = made.saw(look(made.request(known=set(made.versions), failed=failed or set())))
+    return made.saw(look(made.request(known=set(made.versions), failed=failed or set()))) if made.settling else changed
 
 
 def test_versions_are_seen_with_their_paths(tmp_path: Path) -> None:
@@ -38,7 +46,10 @@ def test_versions_are_seen_with_their_paths(tmp_path: Path) -> None:
     assert made.path(8) == str(tmp_path / "8")
 
 
-def test_a_superseded_version_goes_at_once_a_vanished_one_on_the_second_look(tmp_path: Path) -> None:
+def test_a_superseded_version_goes_at_once_a_vanished_one_on_the_second_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control.watch._OLD_SECONDS", -1.0)
     first = version(tmp_path, 1)
     made = watch(tmp_path)
     see(made)
@@ -60,6 +71,21 @@ def test_a_superseded_version_goes_at_once_a_vanished_one_on_the_second_look(tmp
     see(made)
     assert made.versions == {}
     assert made.path(2) == str(tmp_path / "2")
+
+
+def test_looks_at_the_same_time_prove_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("control.watch._APART_SECONDS", 60.0)
+    version(tmp_path, 1).rename(tmp_path / "away")
+    made = watch(tmp_path)
+    (tmp_path / "away").rename(tmp_path / "1")
+    see(made)
+    (tmp_path / "1").rename(tmp_path / "away")
+    for _ in range(3):
+        look_once(made)
+        assert list(made.versions) == [1]
+    monkeypatch.setattr("control.watch._APART_SECONDS", 1e-9)
+    look_once(made)
+    assert made.versions == {}
 
 
 def test_a_missing_base_path_raises_and_changes_nothing(tmp_path: Path) -> None:
@@ -118,3 +144,122 @@ def test_stamps_change_with_names_sizes_times_and_files(tmp_path: Path) -> None:
     seen.add(stamp(str(path)))
     assert len(seen) == 5
     assert stamp(str(tmp_path / "nowhere")) == stamp(str(tmp_path / "nowhere"))
+
+
+def look_once(made: ModelWatch) -> None:
+    made.saw(look(made.request(known=(), failed=())))
+
+
+def usable(made: ModelWatch) -> list[int]:
+    return [number for number, version in made.versions.items() if version.settled]
+
+
+class Clock:
+    """Stands for `time.time` in `control.watch`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        true_time = time.time
+        monkeypatch.setattr("control.watch.time.time", lambda: true_time() + self.ahead)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr("control.watch._OLD_SECONDS", 1000.0)
+    return Clock(monkeypatch)
+
+
+def test_a_version_waits_until_its_files_rest(tmp_path: Path, clock: Clock) -> None:
+    version(tmp_path, 1)
+    made = watch(tmp_path)
+    see(made)
+    path = version(tmp_path, 2)
+    for text in ("part", "larger part", "whole file"):
+        (path / "saved_model.pb").write_text(text)
+        look_once(made)
+        assert (list(made.versions), made.settling) == ([1], True)
+    for _ in range(3):
+        look_once(made)
+        assert (list(made.versions), made.settling) == ([1], True)
+    clock.ahead = 1.1
+    look_once(made)
+    assert (usable(made), made.settling) == ([2], False)
+
+
+def test_what_is_put_in_its_place_as_a_whole_has_settled_at_the_second_look(tmp_path: Path, clock: Clock) -> None:
+    version(tmp_path, 1)
+    made = watch(tmp_path)
+    see(made)
+    version(tmp_path / "elsewhere", 2)
+    (tmp_path / "elsewhere" / "2").rename(tmp_path / "2")
+    look_once(made)
+    assert (list(made.versions), made.settling) == ([1], True)
+    look_once(made)
+    assert (usable(made), made.settling) == ([2], False)
+
+
+def test_what_was_seen_without_a_file_rests_for_longer_too(tmp_path: Path, clock: Clock) -> None:
+    version(tmp_path, 1)
+    made = watch(tmp_path)
+    see(made)
+    clock.ahead = 2.0
+    see(made)
+    version(tmp_path / "elsewhere", 2)
+    (tmp_path / "elsewhere" / "2" / "saved_model.pb").rename(tmp_path / "saved_model.pb")
+    (tmp_path / "elsewhere" / "2").rename(tmp_path / "2")
+    look_once(made)
+    assert made.warnings == (
+        "Version 2 of servable m lacks files: it is passed over as long as another can take its place",
+    )
+    look_once(made)
+    assert (list(made.versions), made.warnings, made.settling) == ([1], (), False)
+    (tmp_path / "saved_model.pb").rename(tmp_path / "2" / "saved_model.pb")
+    for _ in range(3):
+        look_once(made)
+        assert (list(made.versions), made.settling) == ([1], True)
+    clock.ahead = 3.1
+    look_once(made)
+    assert (usable(made), made.settling) == ([2], False)
+
+
+def test_files_that_grow_beside_the_model_are_waited_for_too(tmp_path: Path, clock: Clock) -> None:
+    path = version(tmp_path, 1)
+    made = watch(tmp_path)
+    for number in range(3):
+        (path / "variables").mkdir(exist_ok=True)
+        (path / "variables" / f"part-{number}").write_text("x")
+        # With modification times of long ago, as copies that keep them have.
+        os.utime(path / "variables" / f"part-{number}", (0, 0))
+        look_once(made)
+        assert (usable(made), made.settling, made.observed) == ([], True, True)
+    clock.ahead = 1.1
+    look_once(made)
+    assert usable(made) == [1]
+
+
+def test_without_further_looks_everything_is_taken_as_it_is(tmp_path: Path) -> None:
+    version(tmp_path, 1)
+    made = watch(tmp_path, periodic=False)
+    look_once(made)
+    assert (usable(made), made.settling) == ([1], False)
+
+
+def test_old_files_have_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version(tmp_path, 1)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 10.0)
+    made = watch(tmp_path)
+    look_once(made)
+    assert usable(made) == [1]
+
+
+def test_a_directory_that_never_rests_is_taken_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = version(tmp_path, 1)
+    made = watch(tmp_path)
+    look_once(made)
+    now = time.time()
+    # The files are as young as ever, only this has gone on for long.
+    monkeypatch.setattr("control.watch._LONGEST_SETTLING_SECONDS", -1.0)
+    (path / "log").write_text(str(now))
+    look_once(made)
+    assert usable(made) == [1]

@@ -58,7 +58,9 @@ class Disk:
             raise self.errors[base]
         found = tuple(Version(v, f"{base}/{v}") for v in self.versions.get(base, []))
         warnings = () if found else (f"No versions under {base}",)
-        return Sight(settings=request.settings, discovery=Discovery(found, warnings), gone=frozenset(), stamps={})
+        return Sight(
+            at=0.0, settings=request.settings, discovery=Discovery(found, warnings), gone=frozenset(), stamps={}
+        )
 
 
 class Setting:

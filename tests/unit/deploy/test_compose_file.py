@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from control.flags import docker_arguments, parse
 from control.options import unavailable_flags_given
 from control.startup import prepare
+from frontend.rest.urls import Kind, route
 from tests.compose import interpolate, load, seconds
 from tests.dockerfile import REPOSITORY
 
@@ -87,6 +89,15 @@ def test_control_gets_flags_that_it_knows_and_no_role_besides_its_own():
     plan = prepare(options, {})
     assert (plan.devices, plan.num_frontends) == ((), 0)
     assert options.model_base_path == "/models/half_plus_two"
+
+
+def test_the_front_end_is_healthy_when_it_can_serve():
+    service = load({}, profile="cpu")["frontend"]
+    check = service["healthcheck"]["test"][-1]
+    (path,) = re.findall(r"'(/[^']*)'", check)
+    assert route("GET", path).kind is Kind.READY
+    (port,) = re.findall(r"'127\.0\.0\.1', (\d+)", check)
+    assert f"{port}:{port}" in service["ports"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

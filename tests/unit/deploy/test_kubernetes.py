@@ -14,7 +14,8 @@ import yaml
 from control.flags import docker_arguments, parse
 from control.model_config import read_models
 from control.options import unavailable_flags_given
-from protos.public import ModelServerConfig
+from frontend.rest.urls import Kind, route
+from protos.public import ModelServerConfig, MonitoringConfig
 from protos.text import read_text_file
 from tests import dockerfile
 from tests.dockerfile import REPOSITORY
@@ -76,16 +77,34 @@ def test_the_config_file_is_mounted_and_valid(tmp_path: Path):
     assert [entry.base_path.startswith(models[0] + "/") for entry in config.model_config_list.config] == [True]
 
 
+def test_annotations_say_where_metrics_are(tmp_path: Path):
+    annotations = of_kind("Deployment")["spec"]["template"]["metadata"]["annotations"]
+    options = parse(docker_arguments({}, container()["args"]), {})
+    file = tmp_path / "monitoring.config"
+    file.write_text(of_kind("ConfigMap")["data"][Path(options.monitoring_config_file).name])
+    assert Path(options.monitoring_config_file).parent == Path(options.model_config_file).parent
+    config = read_text_file(str(file), MonitoringConfig).prometheus_config
+    assert config.enable
+    assert annotations == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(options.rest_api_port),
+        "prometheus.io/path": config.path,
+    }
+
+
 def test_the_pod_may_take_as_long_as_a_drain_does():
     drain = parse(docker_arguments({}, container()["args"]), {}).drain_seconds
     before = float(container()["lifecycle"]["preStop"]["exec"]["command"][-1])
     assert pod()["terminationGracePeriodSeconds"] > before + 2 * (drain + STOP_SLACK_SECONDS)
 
 
-def test_probes_ask_for_ports_that_there_are():
-    names = {port["name"] for port in container()["ports"]}
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container()[probe]["tcpSocket"]["port"] in names
+@pytest.mark.parametrize(
+    ("probe", "kind"), [("startupProbe", Kind.LIVE), ("readinessProbe", Kind.READY), ("livenessProbe", Kind.LIVE)]
+)
+def test_probes_ask_for_resources_that_there_are(probe: str, kind: Kind):
+    asked = container()[probe]["httpGet"]
+    assert asked["port"] == "rest" and asked["port"] in {port["name"] for port in container()["ports"]}
+    assert route("GET", asked["path"]).kind is kind
 
 
 def test_selectors_meet_the_pods():

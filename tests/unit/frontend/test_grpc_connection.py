@@ -7,7 +7,7 @@ import gzip
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from frontend import connections as connections_module
 from frontend.connections import Connections
 from frontend.grpc import wire
-from frontend.grpc.connection import GrpcConnection, Stream
+from frontend.grpc.connection import GrpcConnection
+from frontend.grpc.stream import Stream
 from protos.errors import Code, invalid_argument
 from protos.messages import FrontendConfig
 from tests.doors import Doors
+from tests.http2_client import Client
 from tests.loops import wait_until
 
 Body = bytes | memoryview
@@ -214,8 +216,9 @@ def test_a_client_that_disconnects(doors: Grpc) -> None:
 
 def test_a_deadline_of_the_client_cancels(doors: Grpc) -> None:
     with channel_to(doors) as channel:
+        method(channel, "Echo")(b"", timeout=10)  # connected: the deadline is not spent on that
         with pytest.raises(grpc.RpcError) as raised:
-            method(channel, "Wait")(b"", timeout=0.1)
+            method(channel, "Wait")(b"", timeout=0.3)
         assert code_of(raised) is grpc.StatusCode.DEADLINE_EXCEEDED
         wait_until(lambda: doors.service.cancelled)
 
@@ -272,6 +275,19 @@ def test_idle_connections_are_closed() -> None:
         assert method(channel, "Echo")(b"again", timeout=10, wait_for_ready=True) == b"again"
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_idle_connection_whose_client_never_ends_a_head_is_closed(ended: bool) -> None:
+    head = b"\x00\x07:method\x04POST"
+    frame = len(head).to_bytes(3, "big") + b"\x01\x00\0\0\0\x01" + head  # without END_HEADERS
+    data = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]) + (frame if ended else frame[:-3])
+    limits = {"idle_timeout_seconds": 0.05, "request_timeout_seconds": 0.1}
+    with Grpc(**limits) as doors, socket.create_connection(("127.0.0.1", doors.port), timeout=10) as sock:
+        sock.sendall(data)
+        while sock.recv(1 << 16):
+            pass
+        wait_until(lambda: doors.open_count() == 0)
+
+
 def test_a_connection_with_a_call_in_flight_is_not_idle() -> None:
     with Grpc(idle_timeout_seconds=0.05) as doors, channel_to(doors) as channel:
         call = method(channel, "Wait").future(b"", timeout=10)
@@ -289,54 +305,6 @@ def _last_active(doors: Grpc) -> float:
 
 
 # --- with bytes of our own -----------------------------------------------------------------------------------------
-
-
-class Client:
-    """nghttp2 in the client's role on a plain socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.http2 = ngh2.Connection(ngh2.Role.CLIENT)
-        self.http2.initiate_connection()
-        self.events: list[ngh2.Event] = []
-        self.send()
-
-    def send(self) -> None:
-        while data := self.http2.data_to_send():
-            self.sock.sendall(data)
-
-    def read_until(self, done: Callable[[], object]) -> None:
-        while not done():
-            data = self.sock.recv(65536)
-            assert data, "the server closed the connection"
-            self.http2.receive_data(data)
-            self.events.extend(self.http2.events())
-            self.send()
-
-    def request(self, path: bytes = b"/test/Echo", **headers: bytes) -> int:
-        fields = {
-            b":method": b"POST",
-            b":scheme": b"http",
-            b":authority": b"localhost",
-            b":path": path,
-            b"content-type": b"application/grpc",
-            b"te": b"trailers",
-        }
-        fields |= {name.replace("__", ":").replace("_", "-").encode(): value for name, value in headers.items()}
-        return self.http2.send_request(list(fields.items()))
-
-    def outcome(self, stream: int) -> dict[bytes, bytes]:
-        """Headers and trailers of the answer, once the stream has ended."""
-
-        def ended() -> bool:
-            return any(type(e) in (ngh2.StreamClosed, ngh2.StreamReset) and e.stream_id == stream for e in self.events)
-
-        self.read_until(ended)
-        fields: dict[bytes, bytes] = {}
-        for event in self.events:
-            if type(event) in (ngh2.ResponseReceived, ngh2.TrailersReceived) and event.stream_id == stream:
-                fields |= dict(event.headers)
-        return fields
 
 
 @contextmanager

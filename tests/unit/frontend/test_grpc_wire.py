@@ -166,3 +166,54 @@ def test_random_bodies_end_in_a_message_or_a_refusal(body: bytes, encoding: byte
     except ServingError:
         return
     assert len(message) <= 100
+
+
+def read_in(pieces: list[bytes], encoding: bytes = b"", limit: int = LIMIT) -> list[bytes]:
+    reader = wire.MessageReader(encoding, limit)
+    return [message for piece in pieces for message in reader.feed(piece)]
+
+
+@settings(max_examples=150)
+@given(st.lists(st.binary(max_size=40), max_size=6), st.lists(st.integers(0, 200), max_size=5), st.booleans())
+def test_messages_come_out_however_they_are_cut(messages: list[bytes], cuts: list[int], packed: bool) -> None:
+    body = b"".join(compressed(gzip.compress(m)) if packed else wire.frame(m) for m in messages)
+    at = sorted(min(cut, len(body)) for cut in cuts)
+    pieces = [body[a:b] for a, b in zip([0, *at], [*at, len(body)], strict=True)]
+    reader = wire.MessageReader(b"gzip", LIMIT)
+    assert [message for piece in pieces for message in reader.feed(piece)] == messages
+    assert reader.held == 0
+
+
+def test_a_reader_holds_what_is_not_complete() -> None:
+    reader = wire.MessageReader(b"", 100)
+    assert list(reader.feed(wire.frame(b"one") + wire.frame(b"two")[:6])) == [b"one"]
+    assert reader.held == 6
+    assert list(reader.feed(b"wo")) == [b"two"] and reader.held == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "code"),
+    [
+        (b"\0\0\0\0\x65", b"", Code.RESOURCE_EXHAUSTED),  # announced: too much
+        (b"\1\0\0\0\1x", b"", Code.INTERNAL),
+        (b"\2\0\0\0\1x", b"gzip", Code.INTERNAL),
+        (b"\1\0\0\0\1x", b"snappy", Code.UNIMPLEMENTED),
+        (b"\1\0\0\0\1x", b"gzip", Code.INTERNAL),
+        (b"\1" + wire.frame(gzip.compress(bytes(101)))[1:], b"gzip", Code.RESOURCE_EXHAUSTED),
+    ],
+)
+def test_a_reader_refuses(body: bytes, encoding: bytes, code: int) -> None:
+    with pytest.raises(ServingError) as raised:
+        read_in([wire.frame(b"fine"), body], encoding, 100)
+    assert raised.value.code == code
+
+
+def test_a_reader_unpacks_one_message_at_a_time() -> None:
+    bomb = compressed(gzip.compress(bytes(LIMIT)))
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in wire.MessageReader(b"gzip", LIMIT).feed(bomb * 50))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 50 and peak < 8 * LIMIT

@@ -205,6 +205,46 @@ def test_methods(doors: Http, method: str) -> None:
         assert reader.reply().body == f"{method} /m?q=1 x".encode()
 
 
+def test_a_body_over_http_1_0(doors: Http) -> None:
+    with doors.connect() as sock, Reader(sock) as reader:
+        for keep in ("keep-alive", "close"):
+            sock.sendall(get("/b", f"Connection: {keep}", method="POST", version="1.0", body=b"the body"))
+            reply = reader.reply()
+            assert (reply.body, reply.headers["Connection"]) == (b"POST /b the body", keep)
+        assert reader.at_end()
+
+
+def test_connect_is_501(doors: Http) -> None:
+    with doors.connect() as sock, Reader(sock) as reader:
+        sock.sendall(b"CONNECT localhost:80 HTTP/1.1\r\nHost: x\r\n\r\n")
+        reply = reader.reply()
+        assert (reply.status, reply.error) == (501, "CONNECT is not supported")
+        assert reply.headers["Connection"] == "close" and reader.at_end()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (200, "OK"),
+        (400, "Bad Request"),
+        (405, "Method Not Allowed"),
+        (417, "Expectation Failed"),
+        (429, "Client Error"),
+        (499, "Client Error"),
+        (500, "Internal Server Error"),
+        (501, "Not Implemented"),
+        (503, "Service Unavailable"),
+        (504, "Gateway Time-out"),
+    ],
+)
+def test_reason_phrases(doors: Http, status: int, reason: str) -> None:
+    with doors.connect() as sock:
+        sock.sendall(get("/wait", "Connection: close"))
+        doors.wait_for(1)
+        doors.call(lambda: doors.waiting[0].respond(status, b""))
+        assert read_all(sock).startswith(f"HTTP/1.1 {status} {reason}\r\n".encode())
+
+
 def test_headers_that_handlers_see(doors: Http) -> None:
     with doors.connect() as sock:
         sock.sendall(get("/wait", "CONTENT-ENCODING: my_gzip", "oRiGiN: http://x"))
@@ -222,6 +262,22 @@ def test_expect_100_continue(doors: Http) -> None:
         sock.sendall(b"body")
         reply = reader.reply()
         assert reply.status == 200 and reply.body == b"POST /e body"
+
+
+@pytest.mark.parametrize("waits", ["1.0", "1.1"])
+def test_no_100_continue(doors: Http, waits: str) -> None:
+    """A client of HTTP/1.0 doesn't know it, and behind other requests it would not be in its place."""
+    with doors.connect() as sock, Reader(sock) as reader:
+        head = get("/e", "Expect: 100-continue", "Content-Length: 4", method="POST", version=waits)
+        sock.sendall((get("/wait") if waits == "1.1" else b"") + head)
+        if waits == "1.1":
+            doors.wait_for(1)
+        sock.sendall(b"body")
+        if waits == "1.1":
+            doors.answer("/wait")
+            assert reader.reply().body == b"/wait"
+        reply = reader.reply()
+        assert (reply.status, reply.body) == (200, b"POST /e body")
 
 
 def test_other_expectations(doors: Http) -> None:

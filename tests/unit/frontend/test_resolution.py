@@ -220,3 +220,37 @@ def test_a_version_lost_with_its_worker_is_missed_until_it_is_back(state: int, c
     with pytest.raises(ServingError) as raised:
         never.resolve(Target("m", None, None, ""))
     assert raised.value.code == Code.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("workers", "latest"),
+    [
+        ({1: 1}, 1),
+        ({1: 2, 2: 1}, 2),
+        ({1: 3, 2: 1}, 1),
+        ({1: 2, 2: 2}, 2),
+        ({1: 1, 2: 3}, 2),
+        ({1: 4, 2: 2, 3: 1}, 2),
+        ({1: 4, 2: 0}, 1),
+    ],
+)
+def test_latest_waits_for_half_of_the_workers(workers: dict[int, int], latest: int) -> None:
+    versions = [Version("m", entry(number), [LINK] * count) for number, count in workers.items()]
+    assert Catalog([Model("m", versions, {})]).resolve(Target("m", None, None, "")).version == latest
+
+
+def test_labels_before_there_are_any_models() -> None:
+    with pytest.raises(ServingError) as raised:
+        Catalog().resolve(Target("m", None, "stable", ""))
+    assert (raised.value.code, raised.value.message) == (Code.UNAVAILABLE, "Model labels does not init yet.stable")
+
+
+def test_a_default_that_is_no_tensor_concerns_only_those_who_need_it() -> None:
+    signatures = public.SignatureDefMap.FromString(SIGNATURES)
+    default = signatures.signature_def["other"].defaults["a"]
+    default.dtype, default.tensor_content = 1, b"three"
+    version = messages.VersionEntry(version=1, state=State.AVAILABLE, signatures=signatures.SerializeToString())
+    catalog = Catalog([Model("m", [Version("m", version, [LINK])], {})])
+    assert catalog.route(Target("m", None, None, "")).signature.defaults == {}
+    (error,) = catalog.route(Target("m", None, None, "other")).signature.defaults.values()
+    assert isinstance(error, ServingError)

@@ -278,3 +278,17 @@ def test_metadata() -> None:
             }
         },
     }
+
+
+def test_defaults_in_metadata() -> None:
+    signatures = public.SignatureDefMap()
+    default = signatures.signature_def["s"].defaults["x"]
+    default.dtype = FLOAT
+    default.tensor_shape.dim.add(size=2)
+    default.float_val.extend([1.5, math.inf])
+    answer = json.loads(encode_metadata(public.ModelSpec(name="m"), signatures))
+    printed = answer["metadata"]["signature_def"]["signature_def"]["s"]["defaults"]["x"]
+    assert printed["dtype"] == "DT_FLOAT"
+    assert printed["tensor_shape"] == {"dim": [{"size": "2", "name": ""}], "unknown_rank": False}
+    assert printed["float_val"] == [1.5, "Infinity"]
+    assert printed["tensor_content"] == "" and printed["int64_val"] == []

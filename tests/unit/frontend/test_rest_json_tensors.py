@@ -9,10 +9,10 @@ import pytest
 from frontend.rest import json_bulk, json_tensors
 from frontend.rest.json_bulk import read_bulk
 from frontend.rest.json_tensors import parse_predict
-from frontend.signature import Signature
 from protos import dtypes
 from protos.errors import Code, ServingError
 from protos.messages import Tensor
+from protos.signature import Signature
 
 FLOAT, DOUBLE, INT32, STRING = dtypes.DT_FLOAT, dtypes.DT_DOUBLE, dtypes.DT_INT32, dtypes.DT_STRING
 DEEP = 500_000

@@ -1,12 +1,19 @@
 import pytest
 
 from frontend.rest import urls
-from frontend.rest.urls import Kind, Route
+from frontend.rest.urls import Kind, MethodNotAllowed, Route
 from protos.errors import Code, ServingError
 
 ENCODED = "%21%23%24%25%26%27%28%29%2A%2B%2C%2F%3A%3B%3D%3F%40%5B%5D"
 DECODED = "!#$%&'()*+,/:;=?@[]"
 INT64_MAX = (1 << 63) - 1
+FIXED = {
+    "/v1/health/live": Kind.LIVE,
+    "/v1/health/ready": Kind.READY,
+    "/healthz": Kind.LIVE,
+    "/readyz": Kind.READY,
+    "/openapi.json": Kind.OPENAPI,
+}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,26 @@ INT64_MAX = (1 << 63) - 1
         ("GET", "/v1/models/m/metadata?x=1#y", Route(Kind.METADATA, "m", None, None)),
         ("GET", "http://host:8501/v1/models/m", Route(Kind.STATUS, "m", None, None)),
         ("GET", "/v1/models/a+b%20c%C3%A4", Route(Kind.STATUS, "a+b cä", None, None)),
+        ("HEAD", "/v1/models/m", Route(Kind.STATUS, "m", None, None)),
+        ("HEAD", "/v1/models/m/metadata", Route(Kind.METADATA, "m", None, None)),
+        # Resources of our own, where upstream has none.
+        ("GET", "/v1/models/m/ready", Route(Kind.MODEL_READY, "m", None, None)),
+        ("HEAD", "/v1/models/m/versions/7/ready?x", Route(Kind.MODEL_READY, "m", 7, None)),
+        ("GET", "/V1/models/m/LABELS/l%20l/ready", Route(Kind.MODEL_READY, "m", None, "l l")),
+        *((method, path, Route(kind, "", None, None)) for path, kind in FIXED.items() for method in ("GET", "HEAD")),
+        # Models whose names look like resources stay where they were.
+        *(
+            ("GET", f"/v1/models/{name}", Route(Kind.STATUS, name, None, None))
+            for name in ("ready", "health", "labels")
+        ),
+        ("GET", "/v1/models/ready/ready", Route(Kind.MODEL_READY, "ready", None, None)),
+        ("GET", "/v1/models/ready/metadata", Route(Kind.METADATA, "ready", None, None)),
+        ("POST", "/v1/models/ready:predict", Route(Kind.PREDICT, "ready", None, None)),
+        ("GET", "/v1/models/m/labels/ready", Route(Kind.STATUS, "m", None, "ready")),
+        *(
+            ("OPTIONS", path, Route(Kind.OPTIONS, "", None, None))
+            for path in ("/v1/models/m:predict", "/v1/", "/v1/nothing", *FIXED)
+        ),
     ],
 )
 def test_route(method: str, target: str, expected: Route) -> None:
@@ -71,7 +98,16 @@ def test_route(method: str, target: str, expected: Route) -> None:
                 "/v1/models/m/versions/٣:predict",
             )
         ),
-        *((method, "/v1/models/m:predict") for method in ("PUT", "DELETE", "PATCH", "HEAD", "GET", "post")),
+        ("GET", "/v1/models/m:predict"),
+        ("GET", "/v1/models/m/READY"),
+        ("GET", "/v1/models/m/ready/"),
+        ("GET", "/v1/models/m/metadata/ready"),
+        ("GET", "/v1/health"),
+        ("POST", "/v1/models/m/ready"),
+        ("PUT", "/v1/models"),
+        ("PUT", "/v1/models/m:PREDICT"),
+        ("DELETE", "/v1/foo"),
+        ("HEAD", "/v1/foo"),
         ("GET", "/v1/models/a%zz"),
         ("GET", "/v1/models/a%2"),
         ("GET", "/v1/models/a b"),
@@ -107,10 +143,37 @@ def test_invalid(method: str, target: str, message: str) -> None:
     assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
 
 
-@pytest.mark.parametrize("target", ["/", "/statuspage", "/index", "/v1", "/v2/models/m", "*"])
-def test_outside_of_the_api(target: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "target", "allow"),
+    [
+        *((method, "/v1/models/m:predict", "POST, OPTIONS") for method in ("PUT", "DELETE", "PATCH", "HEAD")),
+        ("PUT", "/v1/models/m/versions/1:classify?x", "POST, OPTIONS"),
+        ("HEAD", "/v1/models/m/labels/l:regress", "POST, OPTIONS"),
+        *((method, "/v1/models/m", "GET, HEAD, OPTIONS") for method in ("PUT", "DELETE", "PATCH")),
+        ("DELETE", "/v1/models/m/versions/1/metadata", "GET, HEAD, OPTIONS"),
+        ("PATCH", "/v1/models/m/ready", "GET, HEAD, OPTIONS"),
+        *((method, path, "GET, HEAD, OPTIONS") for path in FIXED for method in ("POST", "PUT", "DELETE", "PATCH")),
+    ],
+)
+def test_methods_that_a_resource_does_not_have(method: str, target: str, allow: str) -> None:
+    with pytest.raises(MethodNotAllowed) as caught:
+        urls.route(method, target)
+    assert (caught.value.allow, caught.value.code) == (allow, Code.INVALID_ARGUMENT)
+    assert caught.value.message == f"Malformed request: {method} {target}"
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "SOURCE", "post"])
+def test_methods_that_the_server_does_not_have(method: str) -> None:
     with pytest.raises(ServingError) as caught:
-        urls.route("GET", target)
+        urls.route(method, "/v1/models/m")
+    assert (caught.value.code, caught.value.message) == (Code.UNIMPLEMENTED, f"{method} is not supported")
+
+
+@pytest.mark.parametrize("target", ["/", "/statuspage", "/index", "/v1", "/v2/models/m", "*", "/Healthz"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "OPTIONS"])
+def test_outside_of_the_api(method: str, target: str) -> None:
+    with pytest.raises(ServingError) as caught:
+        urls.route(method, target)
     assert caught.value.code == Code.NOT_FOUND
 
 

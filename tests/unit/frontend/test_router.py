@@ -29,6 +29,7 @@ from protos.messages import (
     ReplyBatch,
     Tensor,
 )
+from protos.metrics import CANCELLED, EXPIRED, REQUEST_COUNT
 from protos.tensor_view import Target
 from tests import loops
 from tests.catalogs import model, signature_map, snapshot, version, worker
@@ -591,5 +592,68 @@ def test_a_new_incarnation_is_another_worker(tmp_path: Path) -> None:
         bench.workers[0].answer(requests[1])
         await loops.until(lambda: call.ends)
         assert call.tensors == [SMALL]
+
+    play(tmp_path, scene)
+
+
+def counted(bench: Bench) -> dict[tuple[str, ...], float]:
+    """What was counted of requests by label values; of metrics with one label behind their name."""
+    cells = bench.router.metrics.registry.snapshot()
+    assert {cell.name for cell in cells} <= {CANCELLED, EXPIRED, REQUEST_COUNT}
+    return {cell.labels if cell.name == REQUEST_COUNT else (cell.name, *cell.labels): cell.sum for cell in cells}
+
+
+def test_a_request_that_expires_counts_once_whoever_notices(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        swept = bench.submit(timeout_s=0.02)
+        (request,) = await bench.received(1)
+        await loops.until(lambda: swept.ends)
+        bench.workers[0].answer(request, Code.DEADLINE_EXCEEDED)
+        # The next answer comes after that one.
+        for code in (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.INVALID_ARGUMENT):
+            late, early = bench.submit(), bench.submit(timeout_s=60)
+            requests = (await bench.received(len(bench.workers[0].requests) + 2))[-2:]
+            late.deadline_ns = monotonic_ns() + 1
+            bench.router._sweeping = True  # looked at by hand only
+            for request in requests:
+                bench.workers[0].answer(request, code)
+            await loops.until(lambda late=late, early=early: late.ends and early.ends)
+        assert counted(bench) == {(EXPIRED, "m"): 3}
+
+    play(tmp_path, scene)
+
+
+def test_a_client_that_leaves_at_its_deadline_has_not_cancelled(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        calls = [bench.submit(timeout_s=seconds) for seconds in (0, 60, 60)]
+        await bench.received(3)
+        calls[2].deadline_ns = monotonic_ns() + 5_000_000
+        for call in calls:
+            bench.router.cancel(call)
+            bench.router.cancel(call)
+        assert counted(bench) == {
+            (CANCELLED, "m"): 2,
+            ("m", "CANCELLED"): 2,
+            (EXPIRED, "m"): 1,
+            ("m", "DEADLINE_EXCEEDED"): 1,
+        }
+
+    play(tmp_path, scene)
+
+
+def test_models_that_nobody_has_make_no_labels(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        metrics = bench.router.metrics
+        for name in ("m", "a", "b", ""):
+            metrics.failed(name, ServingError(Code.NOT_FOUND, ""))
+            metrics.expired(name)
+        metrics.failed("m", ServingError(77, ""))
+        assert counted(bench) == {
+            ("m", "NOT_FOUND"): 1,
+            ("", "NOT_FOUND"): 3,
+            ("m", "UNKNOWN"): 1,
+            (EXPIRED, "m"): 1,
+            (EXPIRED, ""): 3,
+        }
 
     play(tmp_path, scene)

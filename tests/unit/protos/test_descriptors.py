@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -41,6 +42,7 @@ assert len(modules) >= 20, modules
 roots = [".".join(("tensorflow_serving", *m.relative_to(serving).with_suffix("").parts)) for m in modules]
 core = "example.example framework.tensor protobuf.meta_graph protobuf.config protobuf.named_tensor protobuf.error_codes"
 roots += [f"tensorflow.core.{name}_pb2" for name in core.split()]
+roots += ["grpc_health.v1.health_pb2", "grpc_reflection.v1alpha.reflection_pb2"]
 found = {}
 
 def visit(name):
@@ -66,7 +68,16 @@ def fresh() -> dict[str, FileDescriptorProto]:
 def theirs() -> dict[str, FileDescriptorProto]:
     done = subprocess.run([sys.executable, "-c", _DUMP_THEIRS], capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
-    return {file.name: file for file in FileDescriptorSet.FromString(done.stdout).file}
+    files = list(FileDescriptorSet.FromString(done.stdout).file)
+    for file in files:
+        # Python's packages have a name of their own for the folder.
+        for prefix in ("grpc_health/", "grpc_reflection/"):
+            if file.name.startswith(prefix):
+                file.name = file.name.replace("grpc_", "grpc/", 1)
+    # grpcio-reflection has no v1, which is v1alpha by another name.
+    (alpha,) = (file for file in files if file.package == "grpc.reflection.v1alpha")
+    files.append(text_format.Parse(text_format.MessageToString(alpha).replace("v1alpha", "v1"), FileDescriptorProto()))
+    return {file.name: file for file in files}
 
 
 def _messages(prefix: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[str, DescriptorProto]]:

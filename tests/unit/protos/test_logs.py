@@ -41,3 +41,8 @@ def test_an_exception_follows_its_line() -> None:
     lines = TensorFlowFormatter().format(made).splitlines()
     assert lines[0].endswith("] failed")
     assert lines[-1] == "ValueError: a bug"
+
+
+def test_a_line_of_a_named_process_bears_its_name() -> None:
+    line = TensorFlowFormatter("worker-1").format(record(logging.INFO, "text"))
+    assert line.endswith(": I worker-1 control/manager.py:42] text")

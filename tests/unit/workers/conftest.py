@@ -35,12 +35,14 @@ class Parts:
     def __init__(self, config: WorkerConfig, run_threads: int) -> None:
         from workers.engine import Engine
         from workers.executor import Executor
+        from workers.loaders import Loaders
+        from workers.loading import Outcome
         from workers.metrics import WorkerMetrics
         from workers.residency import Residency
         from workers.takeover import Takeover
 
         self.runners = Executor(run_threads, name="run")
-        self.loaders = Executor(config.num_load_threads, name="load")
+        self.loaders = Loaders(config.num_load_threads, discard=Outcome.discard)
         self.engine = Engine(config, self.runners)
         self.changes: list[tuple[str, int, int]] = []
         self.residency = Residency(

@@ -133,6 +133,15 @@ def test_ranks_that_numpy_does_not_have_are_the_clients_mistake() -> None:
     assert caught.value.code == Code.INVALID_ARGUMENT
 
 
+def test_ranks_of_strings_that_would_end_the_process_are_the_clients_mistake() -> None:
+    array = to_array(Tensor(DT_STRING, (1,) * 32, [b"a"]), [])
+    assert array.ndim == 32
+    for rank in (33, 64, 65, 254):
+        with pytest.raises(ServingError, match="strings of more than 32 dimensions are not supported") as caught:
+            to_array(Tensor(DT_STRING, (1,) * rank, [b"a"]), [])
+        assert caught.value.code == Code.INVALID_ARGUMENT
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.builds(

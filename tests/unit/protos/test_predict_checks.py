@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from frontend.predict import bind_inputs, check_method_name, choose_outputs
-from frontend.signature import Signature
+from protos.binding import bind_inputs, check_method_name, choose_outputs
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import Tensor
+from protos.signature import Signature
 
 A, B, C, D = (Tensor(1, (), bytes([i] * 4)) for i in range(4))
 BAD = invalid_argument("tensor parsing error")
 
 
 def signature(
-    inputs: str = "x", outputs: str = "y", *, method: str = "", defaults: dict[str, Tensor] | None = None
+    inputs: str = "x", outputs: str = "y", *, method: str = "", defaults: dict[str, Tensor | ServingError] | None = None
 ) -> Signature:
     return Signature(
         name="serving_default",
@@ -35,6 +35,7 @@ def test_defaults_fill_in() -> None:
     assert bind_inputs(sig, {"a": A, "c": C}) == [A, D, C]
     assert bind_inputs(sig, {"c": C}) == [D, D, C]
     assert bind_inputs(sig, {"a": A, "b": B, "c": C}) == [A, B, C]
+    assert bind_inputs(signature("a b", defaults={"a": BAD, "b": D}), {"a": A}) == [A, D]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,7 @@ def test_defaults_fill_in() -> None:
             {"z": BAD},
             "Inputs contains invalid name. Used request inputs: , request input: z",
         ),
+        (signature("a b", defaults={"b": BAD}), {"a": A}, "tensor parsing error: b"),
         # The size comes before the tensors, missing names before those behind them.
         (
             signature("x"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from frontend.signature import Signature
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import Tensor
+from protos.signature import Signature
 
 _INFERENCE_METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
@@ -45,8 +45,8 @@ def bind_inputs(signature: Signature, inputs: Mapping[str, Tensor | ServingError
                 raise _not_found(signature, alias, inputs)
         else:
             used += 1
-            if isinstance(tensor, ServingError):
-                raise invalid_argument(f"tensor parsing error: {alias}")
+        if isinstance(tensor, ServingError):
+            raise invalid_argument(f"tensor parsing error: {alias}")
         bound.append(tensor)
     if used != count:
         names = ",".join(sorted(alias for alias in inputs if alias in signature.input_index))

@@ -1,0 +1,226 @@
+"""Bad versions harm nobody: whatever they do to a worker, the last good one and all other models are served."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests import bad_models
+from tests.e2e.clients import Grpc, grpc_client, raises
+from tests.e2e.load import Load
+from tests.e2e.server import Server, entry, eventually, started, write_config
+
+# A worker that starts again imports TensorFlow first; a bad version ends it twice.
+BACK_SECONDS = 60.0
+LOAD_SECONDS = 20.0
+# Of the server; much longer than any sample model takes.
+LOAD_TIMEOUT_SECONDS = 5
+DEADLINE_EXCEEDED, INTERNAL = 4, 13
+NAMES = ("m", "other")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, model_path: Callable[[str], Path]) -> Path:
+    """Base paths: `m` and `other` for each of the servers, `fragile` for the first."""
+    root = tmp_path_factory.mktemp("bad")
+    for place in ("single", "pair"):
+        for name in NAMES:
+            (root / place / name).mkdir(parents=True)
+            (root / place / name / "1").symlink_to(model_path("half_plus_two"))
+    bad_models.kills_running(root / "single" / "fragile" / "1")
+    return root
+
+
+def config(base: Path, *more: str) -> str:
+    """The flag for all models of a server."""
+    names = [*NAMES, *(["fragile"] if (base / "fragile").exists() else []), *more]
+    path = write_config(base / "models.config", *(entry(name, base / name) for name in names))
+    return f"--model_config_file={path}"
+
+
+@pytest.fixture(scope="module")
+def single(folder: Path) -> Iterator[Server]:
+    base = folder / "single"
+    flags = ("--max_num_load_retries=0", f"--load_timeout_seconds={LOAD_TIMEOUT_SECONDS}")
+    with started(base / "server", config(base), *flags) as server:
+        yield server
+
+
+@pytest.fixture
+def rpc(single: Server) -> Iterator[Grpc]:
+    with grpc_client(f"127.0.0.1:{single.grpc_port}") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def pair(folder: Path) -> Iterator[Server]:
+    base = folder / "pair"
+    with started(base / "server", config(base), "--devices=cpu:2") as server:
+        eventually(lambda: loads(server, "m", 1) == loads(server, "other", 1) == 2, within=BACK_SECONDS)
+        yield server
+
+
+def loads(server: Server, name: str, version: int) -> int:
+    return server.log.count(f"Successfully loaded servable version {{name: {name} version: {version}}}")
+
+
+def answer(client: Grpc, name: str = "m") -> tuple[int, float]:
+    made = client.predict(name, {"x": [2.0]})
+    return made.model_spec.version.value, made.outputs["y"].float_val[0]
+
+
+def both_answer(client: Grpc) -> bool:
+    return answer(client) == answer(client, "other") == (1, 3.0)
+
+
+def place(base: Path, number: int, write: Callable[[Path], None]) -> Path:
+    """A version appears at once."""
+    write(base.parent / f"{base.name}-{number}")
+    return (base.parent / f"{base.name}-{number}").rename(base / str(number))
+
+
+def take_away(base: Path, number: int, client: Grpc) -> None:
+    shutil.rmtree(base / str(number))
+    eventually(lambda: answer(client) == (1, 3.0), within=BACK_SECONDS)
+
+
+def truncated(path: Path, model: Path) -> None:
+    shutil.copytree(model, path)
+    (data,) = (path / "variables").glob("variables.data-*")
+    os.truncate(data, data.stat().st_size // 2)
+
+
+def garbage(path: Path, model: Path) -> None:
+    shutil.copytree(model, path)
+    (path / "saved_model.pb").write_bytes(b"\xff garbage \x00" * 100)
+
+
+def unreadable(path: Path, model: Path) -> None:
+    shutil.copytree(model, path)
+    (path / "saved_model.pb").unlink()
+    (path / "saved_model.pb").mkdir()
+
+
+def without_the_tag(path: Path, model: Path) -> None:
+    bad_models.another_tag(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "spoil", "text"),
+    [
+        (2, truncated, ""),
+        (3, garbage, ""),
+        (4, unreadable, ""),
+        (5, without_the_tag, "Could not find meta graph def matching supplied tags"),
+    ],
+)
+def test_a_version_that_does_not_load_leaves_all_as_it_was(
+    single: Server,
+    folder: Path,
+    model_path: Callable[[str], Path],
+    rpc: Grpc,
+    number: int,
+    spoil: Callable[[Path, Path], None],
+    text: str,
+) -> None:
+    workers = single.pids("worker")
+    with Load(lambda: both_answer(rpc)) as load:
+        place(folder / "single" / "m", number, lambda path: spoil(path, model_path("half_plus_three")))
+        eventually(lambda: rpc.status("m").get(number, ("", 0))[0] == "END", within=LOAD_SECONDS)
+        assert rpc.status("m")[number][1] != 0
+        answered = len(load.answers)
+        eventually(lambda: len(load.answers) > answered + 10, within=10)
+    assert (load.failures, set(load.answers)) == ([], {True})
+    assert f"Encountered an error for servable version {{name: m version: {number}}}: " in single.log
+    assert text in single.log
+    assert single.pids("worker") == workers
+    take_away(folder / "single" / "m", number, rpc)
+
+
+def test_a_version_that_ends_its_worker_is_given_up_and_the_last_good_one_is_served_again(
+    single: Server, folder: Path, model_path: Callable[[str], Path], rpc: Grpc
+) -> None:
+    base = folder / "single" / "m"
+    place(base, 6, bad_models.kills_loading)
+    eventually(lambda: rpc.status("m").get(6) == ("END", INTERNAL), within=BACK_SECONDS)
+    eventually(lambda: both_answer(rpc), within=BACK_SECONDS)
+    (worker,) = single.pids("worker")
+    assert "Loading servable {name: m version: 6} ended the worker 2 times" in single.log
+    # With other files it is tried again.
+    (base / "6").rename(base / "bad-6")
+    (base / "6").symlink_to(model_path("half_plus_three"))
+    eventually(lambda: answer(rpc) == (6, 4.0), within=LOAD_SECONDS)
+    assert single.pids("worker") == [worker]
+    (base / "6").unlink()
+    eventually(lambda: both_answer(rpc), within=LOAD_SECONDS)
+
+
+def test_a_version_that_hangs_while_it_is_loaded_holds_up_nothing(
+    single: Server, folder: Path, model_path: Callable[[str], Path], rpc: Grpc
+) -> None:
+    base = folder / "single" / "m"
+    workers = single.pids("worker")
+    with Load(lambda: answer(rpc, "other")) as load:
+        place(base, 7, bad_models.hangs_loading)
+        eventually(lambda: rpc.status("m").get(7) == ("LOADING", 0), within=LOAD_SECONDS)
+        assert both_answer(rpc)
+        eventually(lambda: rpc.status("m").get(7) == ("END", DEADLINE_EXCEEDED), within=LOAD_SECONDS)
+        assert both_answer(rpc)
+        (base / "8").symlink_to(model_path("half_plus_three"))
+        eventually(lambda: answer(rpc) == (8, 4.0), within=LOAD_SECONDS)
+    assert load.failures == []
+    assert single.pids("worker") == workers
+    (base / "8").unlink()
+    take_away(base, 7, rpc)
+
+
+def test_a_request_that_ends_its_worker_costs_a_restart_and_nothing_else(single: Server, rpc: Grpc) -> None:
+    (worker,) = single.pids("worker")
+    assert rpc.arrays("fragile", {"x": [2.0]})["y"].tolist() == [3.0]
+    with raises("UNAVAILABLE"):
+        rpc.predict("fragile", {"x": [-1.0]})
+    eventually(lambda: both_answer(rpc), within=BACK_SECONDS)
+    eventually(lambda: rpc.arrays("fragile", {"x": [2.0]})["y"].tolist() == [3.0], within=BACK_SECONDS)
+    assert single.pids("worker") != [worker]
+
+
+def test_with_two_workers_a_version_that_ends_them_fails_no_request(
+    pair: Server, folder: Path, model_path: Callable[[str], Path]
+) -> None:
+    with grpc_client(f"127.0.0.1:{pair.grpc_port}") as client, grpc_client(f"127.0.0.1:{pair.grpc_port}") as other:
+        second = next(pid for pid in pair.pids("worker") if f"worker-1 (pid {pid})" in pair.log)
+        with Load(lambda: both_answer(client), lambda: both_answer(other)) as load:
+            place(folder / "pair" / "m", 2, bad_models.kills_loading)
+            eventually(lambda: client.status("m").get(2) == ("END", INTERNAL), within=BACK_SECONDS)
+            # The last end may have come before `other` was there again.
+            eventually(lambda: loads(pair, "m", 1) >= 4 and loads(pair, "other", 1) >= 3, within=BACK_SECONDS)
+        assert (load.failures, set(load.answers)) == ([], {True})
+        assert pair.log.count("ended while it was loading servable {name: m version: 2}") == 2
+        # The other worker never tried.
+        assert second in pair.pids("worker")
+
+
+def test_a_worker_that_hangs_is_replaced_and_requests_go_elsewhere_or_end_in_time(pair: Server) -> None:
+    frozen = next(pid for pid in pair.pids("worker") if f"worker-0 (pid {pid})" in pair.log)
+    with grpc_client(f"127.0.0.1:{pair.grpc_port}") as client:
+        os.kill(frozen, signal.SIGSTOP)
+        late = 0
+        for _ in range(20):
+            try:
+                client.predict("other", {"x": [2.0]}, timeout=1.0)
+            except grpc.RpcError as error:
+                assert error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE), error
+                late += 1
+        # Whoever waits for long enough is answered by the other worker.
+        with Load(lambda: client.predict("other", {"x": [2.0]}, timeout=BACK_SECONDS)) as load:
+            eventually(lambda: frozen not in pair.pids("worker"), within=BACK_SECONDS)
+            eventually(lambda: len(pair.pids("worker")) == 2, within=BACK_SECONDS)
+        assert load.failures == []
+        assert late <= 2
+        assert "has been silent for" in pair.log and f"Killing worker-0 (pid {frozen})" in pair.log

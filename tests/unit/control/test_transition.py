@@ -1,0 +1,134 @@
+from collections.abc import Collection, Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from control.policy import Stage
+from control.transition import Transition, View, decide, resource_preserving
+
+ABSENT, LOADING, READY, UNLOADING, FAILED = Stage
+ROLLING = Transition.ROLLING
+
+
+@pytest.mark.parametrize(
+    ("story", "aspired", "stages", "desired"),
+    [
+        ("nothing wanted, nothing there", [], {}, []),
+        ("first versions", [1, 2], {}, [1, 2]),
+        ("the old one goes first", [2], {1: READY}, []),
+        ("and is waited for", [2], {1: UNLOADING}, []),
+        ("then the new one comes", [2], {1: ABSENT}, [2]),
+        ("what is aspired stays meanwhile", [2, 3], {1: READY, 2: READY}, [2]),
+        ("an unwanted load is dropped first", [2], {1: LOADING}, []),
+        ("nothing can take its place: it stays", [2], {1: READY, 2: FAILED}, [1, 2]),
+        ("all deleted", [], {1: READY}, []),
+    ],
+)
+def test_resource_preserving(
+    story: str, aspired: Collection[int], stages: Mapping[int, Stage], desired: Collection[int]
+) -> None:
+    assert resource_preserving(aspired, View(stages)) == set(desired), story
+
+
+@pytest.mark.parametrize(
+    ("story", "aspired", "stages", "desired"),
+    [
+        ("start: all at once", [1], [{}, {}], [[1], [1]]),
+        ("a switch: the first worker makes room", [2], [{1: READY}, {1: READY}], [[], [1]]),
+        ("the second waits while it unloads", [2], [{1: UNLOADING}, {1: READY}], [[], [1]]),
+        ("and while it loads", [2], [{2: LOADING}, {1: READY}], [[2], [1]]),
+        ("then the second", [2], [{2: READY}, {1: READY}], [[2], []]),
+        ("done", [2], [{2: READY}, {2: READY}], [[2], [2]]),
+        ("a failure goes no further, the first takes the old one back", [2], [{2: FAILED}, {1: READY}], [[2, 1], [1]]),
+        ("it has it back", [2], [{2: FAILED, 1: READY}, {1: READY}], [[2, 1], [1]]),
+        ("a newer version than the failed one", [3], [{2: FAILED, 1: READY}, {1: READY}], [[], [1]]),
+        ("a worker is lost and comes back: the other waits", [2], [{}, {1: READY}], [[2], [1]]),
+        ("all deleted", [], [{1: READY}, {1: READY}], [[], []]),
+        ("one more version beside the others", [2, 1], [{1: READY}, {1: READY}], [[2, 1], [2, 1]]),
+    ],
+)
+def test_rolling(
+    story: str, aspired: Collection[int], stages: list[Mapping[int, Stage]], desired: list[Collection[int]]
+) -> None:
+    decided = decide(ROLLING, aspired, dict(enumerate(map(View, stages))))
+    assert [set(decided[worker]) for worker in range(len(stages))] == [set(versions) for versions in desired], story
+
+
+def test_one_worker_alone_loads_before_it_unloads() -> None:
+    assert decide(ROLLING, [2], {7: View({1: READY})}) == {7: {1, 2}}
+
+
+def test_a_version_that_one_worker_must_not_load_is_not_tried_by_the_others() -> None:
+    views = {1: View({1: READY}, held=frozenset({2})), 2: View({1: READY})}
+    assert decide(ROLLING, [2], views) == {1: {1}, 2: {1}}
+
+
+class Fleet:
+    """Workers that do as they are told, one random step at a time."""
+
+    def __init__(self, workers: int, breaks: Collection[tuple[int, int]]) -> None:
+        self.stages: list[dict[int, Stage]] = [{1: READY} for _ in range(workers)]
+        self.breaks = breaks
+
+    def obey(self, aspired: Collection[int]) -> None:
+        decided = decide(ROLLING, aspired, dict(enumerate(View(dict(stages)) for stages in self.stages)))
+        for worker, stages in enumerate(self.stages):
+            for version in decided[worker]:
+                if stages.get(version, ABSENT) is ABSENT:
+                    stages[version] = LOADING
+            for version in stages.keys() - decided[worker]:
+                if stages[version] in (LOADING, READY):
+                    stages[version] = UNLOADING
+                elif stages[version] is FAILED:
+                    stages[version] = ABSENT
+
+    def busy(self) -> list[tuple[int, int]]:
+        return [
+            (worker, version)
+            for worker, stages in enumerate(self.stages)
+            for version, stage in sorted(stages.items())
+            if stage in (LOADING, UNLOADING)
+        ]
+
+    def step(self, worker: int, version: int) -> None:
+        stages = self.stages[worker]
+        if stages[version] is UNLOADING:
+            stages[version] = ABSENT
+        else:
+            stages[version] = FAILED if (worker, version) in self.breaks else READY
+
+    def without(self) -> int:
+        return sum(READY not in stages.values() for stages in self.stages)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), workers=st.integers(2, 4), goals=st.lists(st.integers(2, 5), min_size=1, max_size=4))
+def test_never_more_than_one_worker_is_without_the_model(data: st.DataObject, workers: int, goals: list[int]) -> None:
+    fleet = Fleet(workers, breaks=())
+    for goal in goals:
+        for _ in range(data.draw(st.integers(0, 12))):
+            fleet.obey([goal])
+            assert fleet.without() <= 1
+            if busy := fleet.busy():
+                fleet.step(*data.draw(st.sampled_from(busy)))
+    for _ in range(200):
+        fleet.obey([goals[-1]])
+        assert fleet.without() <= 1
+        if not fleet.busy():
+            break
+        fleet.step(*fleet.busy()[0])
+    assert all({v for v, stage in stages.items() if stage is READY} == {goals[-1]} for stages in fleet.stages)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_bad_version_costs_one_worker_a_moment(workers: int) -> None:
+    fleet = Fleet(workers, breaks=[(worker, 2) for worker in range(workers)])
+    for _ in range(50):
+        fleet.obey([2])
+        assert fleet.without() <= 1
+        if not fleet.busy():
+            break
+        fleet.step(*fleet.busy()[0])
+    assert all(stages[1] is READY for stages in fleet.stages)
+    assert [stages.get(2) for stages in fleet.stages] == [FAILED] + [None] * (workers - 1)
