@@ -12,25 +12,28 @@ import select
 import socket
 import subprocess
 import sys
-import tempfile
 import time
+from pathlib import Path
 from types import TracebackType
 
 from bench.server import ROOT, ServerFailed
 
 _REPLY_SECONDS = 60.0
 _READ_BYTES = 65_536
+# Until what was due just before is answered and printed.
+_PRINTING_SECONDS = 0.2
 
 
 class Paced:
     """Sends the same request over one connection (HTTP/1.1 on the loopback) while the block runs.
 
-    Latencies count from when a request was due: when one is slow, those that had to wait for it are, too.
+    Latencies count from when a request was due: when one is slow, those that had to wait for it are, too. They are
+    written to `file`.
     """
 
-    def __init__(self, port: int, path: str, body: str, *, rate: float) -> None:
+    def __init__(self, port: int, path: str, body: str, *, rate: float, file: Path) -> None:
         self._command = [sys.executable, "-m", "bench.paced", str(port), path, str(rate), body]
-        self._lines = tempfile.NamedTemporaryFile("a")
+        self._file = file
 
     def between(self, begin: float, end: float) -> list[float]:
         """Milliseconds that each request took which was due in this time (of the monotonic clock), which is over.
@@ -38,15 +41,18 @@ class Paced:
         Raises:
             ServerFailed: requests have ended early.
         """
-        time.sleep(0.1)  # those that were due last, and the printing
+        pause = end + _PRINTING_SECONDS - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
         if self._client.poll() is not None:
             raise ServerFailed(f"the client has ended with {self._client.returncode}")
-        with open(self._lines.name) as lines:
-            answers = [line.split() for line in lines if line.endswith("\n")]
+        lines = self._file.read_text().splitlines(keepends=True)
+        answers = [line.split() for line in lines if line.endswith("\n")]
         return [float(took) * 1e3 for due, took in answers if begin <= float(due) < end]
 
     def __enter__(self) -> Paced:
-        self._client = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=self._lines.fileno())
+        with self._file.open("a") as output:
+            self._client = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=output)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -57,7 +63,6 @@ class Paced:
         except subprocess.TimeoutExpired:
             self._client.kill()
             self._client.wait()
-        self._lines.close()
 
 
 def main(port: int, path: str, rate: float, body: bytes) -> int:

@@ -331,11 +331,13 @@ class Manager:
         }
         transition = self._transitions.get(name, self._transition)
         if self.careful:
-            keys = [(name, version) for version in watch.versions]
-            new = {key[1]: not self._strikes.waits(key) for key in keys if not self._strikes.is_proven(key)}
-            views = one_ahead(transition, new, views)
+            new = {version for version in watch.versions if not self._strikes.is_proven((name, version))}
+            struck = {version for version in new if self._strikes.is_struck((name, version))}
+            views = one_ahead(new, struck, views, away=self._strikes.away)
         self._remember_good(name, watch.versions, views)
-        chosen = decide(transition, watch.versions, views, fallback=self._good.get(name))
+        chosen = decide(
+            transition, watch.versions, views, fallback=self._good.get(name), away=self._strikes.away and self.careful
+        )
         return chosen | dict.fromkeys(self._retiring & stages.keys(), frozenset())
 
     def _remember_good(self, name: str, aspired: Collection[int], views: Mapping[int, View]) -> None:

@@ -75,9 +75,14 @@ class Strikes:
         found = {key for at, key in self._strikes if at == name or key not in self._proven}
         return sorted(key for key in found if not self.deadly(name, key))
 
-    def waits(self, key: Key) -> bool:
-        """The version has ended a worker, and while some are away it must not be tried by the last one."""
-        return bool(self._away) and any(struck == key for _, struck in self._strikes)
+    def is_struck(self, key: Key) -> bool:
+        """A worker ended over the version."""
+        return any(struck == key for _, struck in self._strikes)
+
+    @property
+    def away(self) -> bool:
+        """There are workers that crashed and will come back."""
+        return bool(self._away)
 
     def models(self) -> set[str]:
         """Models with a version that workers ended over."""

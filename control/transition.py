@@ -8,8 +8,9 @@ is level-triggered and keeps no memory: the same snapshot gives the same answer.
 * RESOURCE_PRESERVING: every worker unloads what is no longer aspired before it loads anything. It needs no room, and
   the model is away meanwhile.
 * ROLLING: one worker after another unloads and then loads, the others serve. It needs no room, the model stays
-  available, and 1/N of the capacity is away during a switch. A version that fails on the first worker goes no further,
-  and that worker takes back what the others still serve. With one worker this is AVAILABILITY_PRESERVING.
+  available, and 1/N of the capacity is away during a switch; while a worker is away anyway, none begins. A version that
+  fails on the first worker goes no further, and that worker takes back what the others still serve. With one worker
+  this is AVAILABILITY_PRESERVING.
 """
 
 from __future__ import annotations
@@ -32,15 +33,25 @@ class Transition(Enum):
 
 
 class View(NamedTuple):
-    """One model on one worker; see `control.policy.next_desired` for the attributes."""
+    """One model on one worker; see `control.policy.next_desired` for the attributes.
+
+    Attributes:
+        later: held only until another worker has tried them.
+    """
 
     stages: Mapping[int, Stage]
     held: Collection[int] = frozenset()
     previous: Collection[int] | None = None
+    later: Collection[int] = frozenset()
 
 
 def decide(
-    transition: Transition, aspired: Collection[int], views: Mapping[int, View], *, fallback: int | None = None
+    transition: Transition,
+    aspired: Collection[int],
+    views: Mapping[int, View],
+    *,
+    fallback: int | None = None,
+    away: bool = False,
 ) -> dict[int, frozenset[int]]:
     """The versions of one model that each worker should have loaded now, by worker.
 
@@ -50,9 +61,10 @@ def decide(
         views: the model on every worker.
         fallback: a version that was good. A worker that has nothing to serve takes it back when nothing that is aspired
             can be loaded there; with AVAILABILITY_PRESERVING before anything is tried.
+        away: there are workers that crashed and will come back.
     """
-    if transition is Transition.ROLLING and len(views) > 1 and aspired:
-        chosen = _roll(aspired, views)
+    if transition is Transition.ROLLING and (len(views) > 1 or away) and aspired:
+        chosen = _roll(aspired, views, away=away)
         first = False
     else:
         rule = resource_preserving if transition is Transition.RESOURCE_PRESERVING else _availability_preserving
@@ -75,21 +87,23 @@ def _fall_back(
     return chosen if startable and not first else (chosen - startable) | {fallback}
 
 
-def one_ahead(transition: Transition, new: Mapping[int, bool], views: Mapping[int, View]) -> dict[int, View]:
-    """The views with versions that nobody has loaded before held on all workers but one.
+def one_ahead(
+    new: Collection[int], struck: Collection[int], views: Mapping[int, View], *, away: bool
+) -> dict[int, View]:
+    """The views, in which versions that nobody has loaded before are to be loaded later by all workers but one.
 
     Args:
-        transition: the policy; ROLLING goes on from worker to worker anyway once the model is served.
-        new: these versions, each with whether it may be loaded when there is no other worker.
+        new: these versions.
+        struck: those of them that ended a worker.
         views: the model on every worker.
+        away: there are workers that crashed and will come back.
     """
-    held = {worker: set(view.held) for worker, view in views.items()}
-    if transition is not Transition.ROLLING or not any(Stage.READY in view.stages.values() for view in views.values()):
-        for version, alone in new.items():
-            first = _pioneer(version, views, alone=alone)
-            for worker in held.keys() - {first}:
-                held[worker].add(version)
-    return {worker: view._replace(held=frozenset(held[worker])) for worker, view in views.items()}
+    later: dict[int, set[int]] = {worker: set() for worker in views}
+    for version in new:
+        first = _pioneer(version, views, alone=not away or version not in struck)
+        for worker in later.keys() - {first}:
+            later[worker].add(version)
+    return {worker: view._replace(later=frozenset(later[worker])) for worker, view in views.items()}
 
 
 def _pioneer(version: int, views: Mapping[int, View], *, alone: bool) -> int | None:
@@ -120,7 +134,7 @@ def _pioneer(version: int, views: Mapping[int, View], *, alone: bool) -> int | N
 
 
 def _availability_preserving(aspired: Collection[int], view: View) -> frozenset[int]:
-    return next_desired(aspired, view.stages, held=view.held, previous=view.previous)
+    return next_desired(aspired, view.stages, held={*view.held, *view.later}, previous=view.previous)
 
 
 def resource_preserving(aspired: Collection[int], view: View) -> frozenset[int]:
@@ -141,7 +155,9 @@ def resource_preserving(aspired: Collection[int], view: View) -> frozenset[int]:
 
 
 def _startable(aspired: Collection[int], now: Mapping[int, Stage], view: View) -> set[int]:
-    return {version for version in aspired if now.get(version, Stage.ABSENT) is Stage.ABSENT} - set(view.held)
+    return {version for version in aspired if now.get(version, Stage.ABSENT) is Stage.ABSENT}.difference(
+        view.held, view.later
+    )
 
 
 def _outdated(aspired: Collection[int], now: Mapping[int, Stage]) -> list[int]:
@@ -150,7 +166,7 @@ def _outdated(aspired: Collection[int], now: Mapping[int, Stage]) -> list[int]:
     ]
 
 
-def _roll(aspired: Collection[int], views: Mapping[int, View]) -> dict[int, frozenset[int]]:
+def _roll(aspired: Collection[int], views: Mapping[int, View], *, away: bool) -> dict[int, frozenset[int]]:
     now = {worker: effective(view.stages, view.previous) for worker, view in views.items()}
     serving = {worker for worker, stages in now.items() if Stage.READY in stages.values()}
     # What a worker must not load now is suspect for the others, too.
@@ -171,7 +187,7 @@ def _roll(aspired: Collection[int], views: Mapping[int, View]) -> dict[int, froz
         else:
             chosen[worker] = resource_preserving(aspired, view) | _lent(aspired, now)
     # A worker that serves nothing has begun to switch, or was lost, or is new: the others wait for it.
-    free = len(serving) == len(views)
+    free = len(serving) == len(views) and not away
     for worker in waiting:
         next_up = max(_startable(aspired, now[worker], views[worker]), default=None)
         if next_up is None or next_up in failed or not free:

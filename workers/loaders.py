@@ -1,7 +1,8 @@
 """The threads that load and unload versions, kept apart from those that serve.
 
-They run at a lower CPU priority (Linux has one for each thread), so that a load takes what serving leaves. Threads
-inherit the priority of the thread that makes them, so TensorFlow's own pools, which serve, are made before.
+Each job gets a new thread, which lowers its CPU priority when it can (see `priority`), so that a load takes what
+serving leaves. Threads inherit the priority of the thread that makes them, so TensorFlow's own pools, which serve, are
+made before.
 
 A thread whose load hangs cannot be ended, only given up: another takes its place, and what it brings in the end is
 thrown away.
@@ -9,19 +10,16 @@ thrown away.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from workers.executor import Executor
+from workers.executor import Executor, Job
+from workers.priority import expendable
 
 log = logging.getLogger("tensormux.worker")
 
-# As `nice` counts: 0 is usual, 19 the least.
-NICENESS = 10
 # Threads that were given up and not replaced by another beyond this: each may hold a whole model.
 MAX_ABANDONED = 16
 
@@ -31,7 +29,7 @@ class Loaders(Executor):
 
     Args:
         threads: how many jobs run at a time.
-        prepare: called once, on one of the threads, before any job and at usual priority.
+        prepare: called once, before any job and at usual priority.
         discard: called with the result that a thread has brought after it was given up.
     """
 
@@ -80,11 +78,7 @@ class Loaders(Executor):
             token = object()
             with self._lock:
                 self._current[context] = token
-            result, error = None, None
-            try:
-                result = job()
-            except BaseException as failure:  # whatever a model does, the thread lives on
-                error = failure
+            result, error = _run(job)
             with self._lock:
                 mine = self._current.get(context) is token
                 if mine:
@@ -103,8 +97,6 @@ class Loaders(Executor):
                     prepare()
                 except Exception as error:  # a job will fail of the same, and say so
                     log.error("cannot prepare for loading: %s", error)
-        with contextlib.suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
     def _come_back(self, result: Any) -> bool:
         """A thread that was given up has ended its job after all; whether it is needed."""
@@ -120,3 +112,23 @@ class Loaders(Executor):
                 self._missing -= 1
                 self.threads += 1
         return needed
+
+
+def _run(job: Job) -> tuple[Any, BaseException | None]:
+    """Run `job` on a thread of its own; its result, or what it raised."""
+    outcome: list[tuple[Any, BaseException | None]] = []
+
+    def work() -> None:
+        expendable()
+        try:
+            outcome.append((job(), None))
+        except BaseException as failure:  # whatever a model does, the next one gets its turn
+            outcome.append((None, failure))
+
+    thread = threading.Thread(target=work, name="load-job", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # the system has no more threads
+        return None, error
+    thread.join()
+    return outcome.pop()

@@ -10,6 +10,7 @@ from protos.errors import ServingError
 from protos.messages import WorkerConfig
 from workers import servable as servables
 from workers import tflite, warmup
+from workers.priority import give_way
 from workers.servable import Servable
 from workers.status import as_serving_error
 from workers.warm_run import GivenUp
@@ -55,6 +56,7 @@ def _load(path: str, config: WorkerConfig, wanted: Callable[[], bool], warmth: W
         if config.batching is not None:
             check_batching(config.batching)
         if config.tflite_interpreters and tflite.is_there(path):
+            give_way()
             servable = tflite.load(path, interpreters=config.tflite_interpreters)
         else:
             servable = servables.load(path, tags=config.saved_model_tags, session_config=config.session_config)

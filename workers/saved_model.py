@@ -24,6 +24,7 @@ from tensorflow.python.framework import c_api_util, ops
 from tensorflow.python.saved_model import loader_impl
 
 from protos.errors import Code, ServingError
+from workers.priority import give_way
 
 _INIT_SIGNATURE = "__saved_model_init_op"
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
@@ -70,6 +71,7 @@ def load(session_of: Callable[[Any], Any], path: str, tags: Sequence[str]) -> tu
         return _load_the_long_way(session_of, path, tags)
     meta_graph = parts.meta_graph
     del parts  # the graph's bytes: as large as the graph
+    give_way()
     session = session_of(graph)
     try:
         _restore(session, meta_graph, path)
@@ -87,11 +89,12 @@ def start_pools(session_config: bytes) -> None:
         tf.errors.OpError: they cannot be made like that.
     """
     config = config_pb2.ConfigProto.FromString(session_config)
-    close(tf.compat.v1.Session(graph=tf.Graph(), config=config))
+    tf.compat.v1.Session(graph=tf.Graph(), config=config).close()
 
 
 def close(session: Any) -> None:
     """Free a session and its graph at once, not at the next run of Python's collector."""
+    give_way()
     graph = session.graph
     session.close()
     ops.dismantle_graph(graph)
@@ -270,6 +273,7 @@ def _load_the_long_way(session_of: Callable[[Any], Any], path: str, tags: Sequen
     try:
         # Its `load` would parse the file a second time.
         saver, _ = loader.load_graph(session.graph, list(tags))
+        give_way()
         loader.restore_variables(session, saver)
         loader.run_init_ops(session, list(tags))
     except BaseException:

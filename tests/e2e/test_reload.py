@@ -98,6 +98,32 @@ def test_a_model_that_does_not_load_fails_its_reload_but_no_other_model(
     reload(client, {"two": two})
 
 
+def test_an_empty_list_is_answered_at_once_and_everything_goes(client: Grpc, model_path: Callable[[str], Path]) -> None:
+    two = model_path("half_plus_two").parent
+    reload(client, {"two": two})
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.SetInParent()
+    client.models.HandleReloadConfigRequest(request, timeout=RELOAD_SECONDS)
+    eventually(lambda: client.status("two") == {1: ("END", 0)}, within=RELOAD_SECONDS)
+    reload(client, {"two": two})
+    assert y(client, "two") == [3.0]
+
+
+def test_a_model_moves_to_a_folder_with_a_higher_version_and_back(
+    client: Grpc, folder: Path, model_path: Callable[[str], Path]
+) -> None:
+    one, both = model_path("half_plus_two").parent, folder / "both"
+    both.mkdir()
+    (both / "1").symlink_to(model_path("half_plus_two"))
+    (both / "2").symlink_to(model_path("half_plus_three"))
+    for path, version in ((one, 1), (both, 2), (one, 1)):
+        reload(client, {"two": path})
+        eventually(
+            lambda version=version: client.predict("two", {"x": [2.0]}).model_spec.version.value == version,
+            within=RELOAD_SECONDS,
+        )
+
+
 def test_sighup_reads_the_file_again(
     reloading: Server, folder: Path, client: Grpc, model_path: Callable[[str], Path]
 ) -> None:

@@ -243,3 +243,36 @@ def test_states_that_do_not_exist_are_dropped(world: World) -> None:
     report = ServableReport(name="m", version=1, state=99)
     world.manager.worker_reported(1, [report], full=False)
     assert world.states() == {1: State.START}
+
+
+def test_the_version_below_comes_before_a_deleted_one_goes(world: World) -> None:
+    serving(world, 2)
+    world.disk("m", [1], gone=[2])
+    assert world.wants() == [("m", 2)]
+    world.disk("m", [1], gone=[2])
+    assert world.wants() == [("m", 2), ("m", 1)]
+    world.say(1, 1, State.AVAILABLE)
+    assert world.wants() == [("m", 1)]
+
+
+def test_a_version_that_is_deleted_while_it_is_loaded_ends_as_cancelled(world: World) -> None:
+    serving(world, 1)
+    world.disk("m", [2])
+    world.wants()
+    world.say(1, 2, State.LOADING)
+    world.disk("m", [1])
+    assert world.wants() == [("m", 1)]
+    world.say(1, 2, State.UNLOADING)
+    assert world.states() == {2: State.UNLOADING, 1: State.AVAILABLE}
+    world.say(1, 2, State.END, code=Code.CANCELLED)
+    world.manager.refresh()
+    entry = world.manager.versions("m")[0]
+    assert (entry.version, entry.state, entry.code) == (2, State.END, Code.CANCELLED)
+    assert world.wants() == [("m", 1)]
+
+
+def test_when_all_versions_are_deleted_all_are_unloaded(world: World) -> None:
+    serving(world, 1, 2)
+    for _ in range(2):
+        world.disk("m", [], gone=[1, 2])
+    assert world.wants() == []

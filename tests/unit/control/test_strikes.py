@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from control.transition import Transition
 from protos.errors import Code
@@ -252,3 +254,124 @@ def test_an_orderly_end_is_no_strike(world: World) -> None:
         world.manager.worker_left(at, crashed=False)
         world.join(at + 1)
         assert world.wants(at + 1) == [("m", 1)]
+
+
+class Fleet:
+    """Workers that do as they are told, one random step at a time; loading `deadly` ends them."""
+
+    def __init__(self, workers: int, transition: Transition, deadly: int) -> None:
+        self.world = World(transition=transition)
+        self.world.manager.apply(config("m"))
+        self.world.disk("m", [1])
+        self.deadly = deadly
+        self.crashes = 0
+        self.last_id = 0
+        self.ids: dict[str, int] = {}
+        self.states: dict[str, dict[int, State]] = {f"worker-{index}": {} for index in range(workers)}
+        for name in self.states:
+            self.start(name)
+            for state in (State.LOADING, State.AVAILABLE):
+                self.report(name, 1, state)
+        self.world.manager.careful = True
+        self.world.manager.refresh()
+
+    def start(self, name: str) -> None:
+        self.last_id += 1
+        self.ids[name] = self.last_id
+        self.states[name] = {}
+        self.world.join(self.last_id, name)
+
+    def report(self, name: str, version: int, state: State) -> None:
+        self.states[name][version] = state
+        if state == State.END:
+            del self.states[name][version]
+        self.world.say(self.ids[name], version, state)
+
+    def steps(self) -> list[tuple[str, int]]:
+        """What could happen next: a worker that is away comes back (0), or goes on with a version."""
+        possible = []
+        for name, states in self.states.items():
+            if name not in self.ids:
+                possible.append((name, 0))
+                continue
+            wanted = {version for _, version in self.world.wants(self.ids[name])}
+            self.world.ack(self.ids[name])
+            busy = {v for v, state in states.items() if state != State.AVAILABLE or v not in wanted}
+            possible += [(name, v) for v in sorted(busy | (wanted - states.keys()))]
+        return possible
+
+    def step(self, name: str, version: int) -> None:
+        if version == 0:
+            self.start(name)
+            return
+        wanted = ("m", version) in self.world.wants(self.ids[name])
+        match self.states[name].get(version):
+            case None:
+                self.report(name, version, State.LOADING)
+            case State.LOADING if version == self.deadly:
+                self.crashes += 1
+                self.crash(name)
+            case State.LOADING:
+                self.report(name, version, State.AVAILABLE if wanted else State.UNLOADING)
+            case State.AVAILABLE:
+                self.report(name, version, State.UNLOADING)
+            case _:
+                self.report(name, version, State.END)
+
+    def crash(self, name: str) -> None:
+        self.world.manager.worker_left(self.ids.pop(name), crashed=True)
+        self.states[name] = {}
+
+    def idle(self) -> list[str]:
+        """Workers that are there and load nothing."""
+        return [name for name in self.ids if State.LOADING not in self.states[name].values()]
+
+    def serving(self) -> int:
+        return sum(State.AVAILABLE in states.values() for states in self.states.values())
+
+
+@pytest.mark.parametrize("transition", [Transition.AVAILABILITY_PRESERVING, Transition.ROLLING])
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), workers=st.integers(2, 4))
+def test_a_deadly_version_ends_two_workers_at_most_and_never_the_last(
+    transition: Transition, data: st.DataObject, workers: int
+) -> None:
+    fleet = Fleet(workers, transition, deadly=2)
+    fleet.world.disk("m", [2])
+    for _ in range(60):
+        assert fleet.serving() >= 1
+        possible = fleet.steps()
+        if not possible:
+            break
+        fleet.step(*data.draw(st.sampled_from(possible)))
+    for _ in range(200):
+        if not (possible := fleet.steps()):
+            break
+        assert fleet.serving() >= 1
+        fleet.step(*possible[0])
+    assert fleet.steps() == []
+    assert fleet.crashes == 2
+    assert all(states == {1: State.AVAILABLE} for states in fleet.states.values())
+    assert end_of(fleet.world, 2) == (State.END, Code.INTERNAL)
+
+
+@pytest.mark.parametrize("transition", [Transition.AVAILABILITY_PRESERVING, Transition.ROLLING])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), workers=st.integers(1, 4))
+def test_workers_that_end_for_other_reasons_make_no_difference_in_the_end(
+    transition: Transition, data: st.DataObject, workers: int
+) -> None:
+    fleet = Fleet(workers, transition, deadly=2)
+    fleet.world.disk("m", [2])
+    for _ in range(40):
+        if (idle := fleet.idle()) and data.draw(st.integers(0, 4)) == 0:
+            fleet.crash(data.draw(st.sampled_from(idle)))
+        if possible := fleet.steps():
+            fleet.step(*data.draw(st.sampled_from(possible)))
+    for _ in range(400):
+        if not (possible := fleet.steps()):
+            break
+        fleet.step(*possible[0])
+    assert fleet.steps() == []
+    assert fleet.crashes == 2
+    assert all(states == {1: State.AVAILABLE} for states in fleet.states.values())

@@ -132,3 +132,9 @@ def test_a_bad_version_costs_one_worker_a_moment(workers: int) -> None:
         fleet.step(*fleet.busy()[0])
     assert all(stages[1] is READY for stages in fleet.stages)
     assert [stages.get(2) for stages in fleet.stages] == [FAILED] + [None] * (workers - 1)
+
+
+@pytest.mark.parametrize("stages", [[{1: READY}], [{1: READY}, {1: READY}]])
+def test_rolling_does_not_begin_while_a_worker_is_away(stages: list[Mapping[int, Stage]]) -> None:
+    views = dict(enumerate(map(View, stages)))
+    assert decide(ROLLING, [2], views, away=True) == {worker: {1} for worker in views}

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from workers import loaders as loaders_module
-from workers.loaders import NICENESS, Loaders
+from workers.loaders import Loaders
+from workers.priority import NICENESS, give_way
 
 PATIENCE_S = 20.0
 
@@ -82,14 +83,25 @@ def niceness() -> int:
     return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
-def test_jobs_run_at_lower_priority_and_are_prepared_for_at_the_usual_one(pool: Callable[..., Pool]) -> None:
+def test_each_job_begins_at_the_usual_priority_and_may_lower_it(pool: Callable[..., Pool]) -> None:
     usual = niceness()
     prepared: list[int] = []
     made = pool(2, prepare=lambda: prepared.append(niceness()))
+
+    def job() -> tuple[int, int]:
+        before = niceness()
+        give_way()
+        return before, niceness()
+
     for number in range(4):
-        made.loaders.submit(niceness, number)
-        assert made.result()[1] == usual + NICENESS
+        made.loaders.submit(job, number)
+        assert made.result()[1] == (usual, usual + NICENESS)
     assert prepared == [usual]
+
+
+def test_other_threads_keep_their_priority() -> None:
+    usual = niceness()
+    give_way()
     assert niceness() == usual
 
 
