@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -18,6 +19,7 @@ _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD_BYTES = 32 << 20
 # Free memory at the top of the heap above which it is given back.
 _TRIM_THRESHOLD_BYTES = 256 << 20
+_SMALL_TRIM_THRESHOLD_BYTES = 1 << 20
 
 
 def keep_freed_memory() -> None:
@@ -26,6 +28,22 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+
+
+@contextmanager
+def giving_back() -> Iterator[None]:
+    """Blocks freed meanwhile return to the kernel if they are large, whichever thread had allocated them.
+
+    `give_back_freed_memory` does not reach free memory at the top of another heap than the first.
+    """
+    mallopt = _function("mallopt")
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, _SMALL_TRIM_THRESHOLD_BYTES)
+    try:
+        yield
+    finally:
+        if mallopt is not None:
+            mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
 
 
 def give_back_freed_memory() -> None:

@@ -21,6 +21,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from protos import public
 from protos.dtypes import DT_STRING, dtype_name
 from protos.errors import Code, ServingError, invalid_argument
+from protos.heap import giving_back
 from protos.messages import SIGNATURE_SEPARATOR
 from workers import saved_model
 from workers.run_mode import Lane, RunModes
@@ -191,9 +192,10 @@ class Servable:
 
     def close(self) -> None:
         """Free the session with its variables and resources."""
-        self._prepared.clear()
-        saved_model.close(self._session)
-        self._session = None
+        with giving_back():
+            self._prepared.clear()
+            saved_model.close(self._session)
+            self._session = None
 
 
 def joined(signatures: Mapping[str, Any], names: str) -> Any:
