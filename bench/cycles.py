@@ -8,13 +8,13 @@ before disappears. What each process then occupies is compared with what it did 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -44,25 +44,22 @@ class Growth(NamedTuple):
         return (self.after_mb / self.before_mb - 1) * 100
 
 
-def _available(rest_port: int) -> int | None:
+def _available(door: http.client.HTTPConnection) -> int | None:
     """The version of the larger model that is available, if that is exactly one."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{rest_port}/v1/models/larger", timeout=10) as reply:
-            versions = json.load(reply)["model_version_status"]
-    except OSError:
-        return None
+    door.request("GET", "/v1/models/larger")
+    versions = json.loads(door.getresponse().read())["model_version_status"]
     available = [int(entry["version"]) for entry in versions if entry["state"] == "AVAILABLE"]
     others = [entry for entry in versions if entry["state"] not in ("AVAILABLE", "END")]
     return available[0] if len(available) == 1 and not others else None
 
 
-def _switch(folder: Path, rest_port: int, version: int) -> None:
+def _switch(folder: Path, door: http.client.HTTPConnection, version: int) -> None:
     """Replace the version before by this one, and wait for it."""
     (folder / str(version)).symlink_to(folder.parent / "weights", target_is_directory=True)
     if version > 1:
         (folder / str(version - 1)).unlink()
     deadline = time.monotonic() + VERSION_SECONDS
-    while _available(rest_port) != version:
+    while _available(door) != version:
         if time.monotonic() > deadline:
             raise server.ServerFailed(f"version {version} did not take the place of the one before")
         time.sleep(_LOOK_SECONDS)
@@ -92,11 +89,12 @@ def measure(
         server.started(flags, folder / "server.log") as target,
         Paced(target.rest_port, url, body, rate=rate, file=folder / "latencies") as paced,
     ):
+        door = http.client.HTTPConnection("127.0.0.1", target.rest_port, timeout=10)
         begin = time.monotonic()
         done = 0
         before: dict[int, tuple[str, float]] = {}
         for version in range(2, cycles + SETTLE + 2):
-            _switch(larger, target.rest_port, version)
+            _switch(larger, door, version)
             if version == SETTLE + 1:
                 before = _memory(target.pids)
             done = max(0, version - SETTLE - 1)
@@ -135,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
                 rate=arguments.rate,
                 flags=arguments.server_flags.split(),
             )
-        except (server.ServerFailed, processes.ProcessEnded, subprocess.SubprocessError) as error:
+        except (server.ServerFailed, processes.ProcessEnded, subprocess.SubprocessError, OSError) as error:
             print(f"not measured: {error}", file=sys.stderr)
             return 2
     print(f"{done} versions of {arguments.megabytes} MiB after the first {SETTLE}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -20,6 +21,7 @@ _MMAP_THRESHOLD_BYTES = 32 << 20
 # Free memory at the top of the heap above which it is given back.
 _TRIM_THRESHOLD_BYTES = 256 << 20
 _SMALL_TRIM_THRESHOLD_BYTES = 1 << 20
+_LOOK_BYTES = 128 << 10
 
 
 def keep_freed_memory() -> None:
@@ -46,6 +48,17 @@ def giving_back() -> Iterator[None]:
             mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
 
 
+def give_back_own_heap() -> None:
+    """Return what is free at the top of the heap that the calling thread allocates from."""
+    malloc, free = _function("malloc"), _function("free")
+    if malloc is None or free is None:
+        return
+    malloc.argtypes, malloc.restype, free.argtypes = [ctypes.c_size_t], ctypes.c_void_p, [ctypes.c_void_p]
+    with giving_back():
+        # Freeing a block of at least 64 KiB is what makes the C library look.
+        free(malloc(_LOOK_BYTES))
+
+
 def give_back_freed_memory() -> None:
     """Return all of it to the kernel now; does nothing where the C library has no `malloc_trim`."""
     malloc_trim = _function("malloc_trim")
@@ -53,5 +66,6 @@ def give_back_freed_memory() -> None:
         malloc_trim(0)
 
 
-def _function(name: str) -> Callable[..., int] | None:
+def _function(name: str) -> Any:
+    """A function of the C library, None where there is none of that name."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from protos.batching_rules import check_batching
 from protos.errors import ServingError
+from protos.heap import give_back_own_heap
 from protos.messages import WorkerConfig
 from workers import servable as servables
 from workers import tflite, warmup
@@ -47,6 +48,7 @@ def load(path: str, config: WorkerConfig, wanted: Callable[[], bool]) -> Outcome
     """
     warmth = Warmth()
     outcome = _load(path, config, wanted, warmth)
+    give_back_own_heap()
     return outcome._replace(warmth=warmth if warmth.status else None)
 
 

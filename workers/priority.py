@@ -10,8 +10,9 @@ import contextlib
 import os
 import threading
 
-# As `nice` counts: 0 is usual, 19 the least.
+# Added to what the process has, as `nice` does; 19 is the least priority.
 NICENESS = 10
+_LEAST = 19
 
 _thread = threading.local()
 
@@ -25,4 +26,7 @@ def give_way() -> None:
     """From here on serving goes first; does nothing on a thread that is not `expendable`."""
     if getattr(_thread, "expendable", False):
         with contextlib.suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            thread = threading.get_native_id()
+            usual = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST, usual + NICENESS))
+            _thread.expendable = False

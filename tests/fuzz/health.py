@@ -23,8 +23,8 @@ _LOOK_SECONDS = 1.0
 _WARM_UP = 0.3
 _JUDGED_SECONDS = 600.0
 _GROWTH_MB_PER_HOUR = 48.0
-# Sockets that wait for a timeout, and those of the good client.
-_SPARE_FILES = 8
+# Sockets that wait for a timeout, those of the good client, and what a worker opens for each front end it hears from.
+_SPARE_FILES = 16
 
 
 @dataclass
