@@ -173,6 +173,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             subprocess.run(command, cwd=server.ROOT, env=environment, timeout=LOAD_SECONDS, check=True)
             server.write_models(folder, ["half_plus_two"])
+            os.sync()  # or the disk would be busy while it is measured
             result = measure(
                 folder,
                 repeat=arguments.repeat,
