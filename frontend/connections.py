@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import Protocol
 
+from frontend.heads import Heads
+
 log = logging.getLogger("tensormux.frontend")
 
 # Request bytes that all connections together may hold while bodies arrive.
@@ -38,6 +40,7 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
         self.draining = False
         self.buffered_bytes = 0
+        self.heads = Heads()
         # Bytes are read here by all gRPC connections, which leave nothing in it: large messages come in few pieces,
         # and ten thousand idle connections hold no buffers.
         self.read_buffer = memoryview(bytearray(_READ_BYTES))

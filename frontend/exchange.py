@@ -57,12 +57,12 @@ class Exchange:
         "on_cancel",
     )
 
-    def __init__(self, connection: HttpConnection) -> None:
+    def __init__(self, connection: HttpConnection, method: str, target: str, fields: dict[bytes, bytes]) -> None:
         self.connection = connection
-        self.method = ""
-        self.target = ""
-        self.body: bytes = b""
-        self.fields: dict[bytes, bytes] = {}
+        self.method = method
+        self.target = target
+        self.body = b""
+        self.fields = fields
         self.keep_alive = True
         self.http10 = False
         self.answer: bytes | None = None

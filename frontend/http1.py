@@ -1,7 +1,8 @@
 """HTTP/1.1 on the server's side: one connection, requests in, answers out in order.
 
-Parsing is httptools' (llhttp). Keep-alive, pipelining, chunked bodies, `Expect: 100-continue` and HTTP/1.0 work as
-RFC 9112 says; heads, bodies, connections and waits are bounded, and every refusal of the transport is a JSON error.
+Parsing is httptools' (llhttp), except for heads that were parsed before (`frontend/heads.py`). Keep-alive, pipelining,
+chunked bodies, `Expect: 100-continue` and HTTP/1.0 work as RFC 9112 says; heads, bodies, connections and waits are
+bounded, and every refusal of the transport is a JSON error.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class HttpConnection(asyncio.Protocol):
         # Per connection.
         self._transport: asyncio.Transport
         self._parser = httptools.HttpRequestParser(self)
+        self._heads = connections.heads
         self._waiting: deque[Exchange] = deque()
         self._paused_reading = False
         self._paused_writing_at = 0.0
@@ -60,6 +62,8 @@ class HttpConnection(asyncio.Protocol):
         self._closing = False
         self._closed = False
         self._refused = False
+        # The client has said that it sends no further request.
+        self._last_came = False
         self._give_up_at = 0.0
         # Per request.
         self._exchange: Exchange | None = None
@@ -70,6 +74,8 @@ class HttpConnection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._body_bytes = 0
         self._started = 0.0
+        # What is being parsed, if a request begins with it.
+        self._first_piece = b""
 
     # --- life ---
 
@@ -103,7 +109,18 @@ class HttpConnection(asyncio.Protocol):
         """Bytes from the client."""
         if self._closing or self._closed:
             return
-        begun = self._exchange if self._in_head else None
+        begun = self._exchange
+        if begun is None and not self._last_came:
+            head = self._heads.find(data)
+            if head is not None:
+                exchange = Exchange(self, head.method, head.target, head.fields)
+                exchange.body = data[head.size :]
+                self._take(exchange)
+                return
+            self._first_piece = data
+            self._feed(data)
+            self._first_piece = b""
+            return
         self._feed(data)
         if begun is not None and self._in_head and self._exchange is begun:
             # All of it was head, though the parser tells of a field only when it is complete.
@@ -215,7 +232,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request starts."""
-        self._exchange = Exchange(self)
+        self._exchange = Exchange(self, "", "", {})
         self._in_head = True
         self._head_bytes = 0
         self._head_bytes_seen = 0
@@ -301,6 +318,13 @@ class HttpConnection(asyncio.Protocol):
         self._exchange = None
         self._in_head = True
         self._started = 0.0
+        self._last_came = not exchange.keep_alive
+        if self._first_piece:
+            self._heads.learn(self._first_piece, exchange)
+        self._take(exchange)
+
+    def _take(self, exchange: Exchange) -> None:
+        """A request is here."""
         self._last_active = self._loop.time()
         if self._draining:
             exchange.keep_alive = False
@@ -327,7 +351,7 @@ class HttpConnection(asyncio.Protocol):
         self._closing = self._refused = True
         self._forget_body()
         self._started = 0.0
-        exchange = self._exchange or Exchange(self)
+        exchange = self._exchange or Exchange(self, "", "", {})
         self._exchange = None
         exchange.keep_alive = False
         self._waiting.append(exchange)

@@ -3,8 +3,9 @@
 Clients serialize these messages in field order, with packed numbers; then a float tensor is a slice of the
 request. The reader below walks exactly that form, and hands everything else (unknown fields, other orders,
 unpacked or split numbers, varint and string data, lengths that disagree with the shape, damaged bytes) to the true
-message classes, so the outcome never depends on which way was taken. What repeats between requests (the
-ModelSpec, the head of a tensor) is looked up by its bytes in bounded tables.
+message classes, so the outcome never depends on which way was taken. What repeats between requests is looked up by its
+bytes in bounded tables: ModelSpecs, heads of tensors, and in requests with one tensor all that stands before its
+numbers.
 
 Sources: `predict.proto`, `tensor.proto`; decoding rules of TensorFlow's `Tensor::FromProto`.
 """
@@ -24,6 +25,7 @@ from protos.tensor_proto import MAX_ELEMENTS, MAX_RANK, decode_or_error
 
 _TABLE_LIMIT = 4096
 _KEY_LIMIT = 512
+_PREFIX_LIMIT = 256
 
 
 class Target(NamedTuple):
@@ -49,6 +51,19 @@ class PredictCall(NamedTuple):
     output_filter: tuple[str, ...]
 
 
+class _Form(NamedTuple):
+    """Requests of one length and beginning, that have one tensor, whose numbers are all that follows."""
+
+    prefix: bytes
+    size: int
+    target: Target
+    alias: str
+    dtype: int
+    shape: tuple[int, ...]
+
+
+# By the length of the request: all lengths that the prefix tells are right for it then.
+_forms: dict[int, _Form] = {}
 _targets: dict[bytes, Target] = {}
 # Head of a tensor (dtype and shape fields) -> dtype, shape, packed tag of the dtype, bytes of the data.
 _heads: dict[bytes, tuple[int, tuple[int, ...], int, int]] = {}
@@ -66,6 +81,10 @@ def parse_predict_request(data: bytes | memoryview) -> PredictCall:
     Raises:
         ServingError: INTERNAL, the bytes are no PredictRequest (the code that gRPC itself uses).
     """
+    form = _forms.get(len(data))
+    if form is not None and data[: form.size] == form.prefix:
+        tensor = Tensor(form.dtype, form.shape, memoryview(data)[form.size :])  # type: ignore[arg-type]
+        return PredictCall(form.target, {form.alias: tensor}, ())
     try:
         return _walk(memoryview(data))
     except (_Unusual, IndexError, UnicodeDecodeError):
@@ -74,7 +93,7 @@ def parse_predict_request(data: bytes | memoryview) -> PredictCall:
 
 def _walk(data: memoryview) -> PredictCall:
     end = len(data)
-    pos = 0
+    pos = tag = 0
     target: Target | None = None
     inputs: dict[str, Tensor | ServingError] = {}
     output_filter: tuple[str, ...] = ()
@@ -108,7 +127,21 @@ def _walk(data: memoryview) -> PredictCall:
         else:
             raise _Unusual
         pos = stop
+    if tag == 0x12 and target is not None and not output_filter and len(inputs) == 1:
+        ((alias, tensor),) = inputs.items()
+        _learn_form(data, target, alias, tensor)
     return PredictCall(target, inputs, output_filter)
+
+
+def _learn_form(data: memoryview, target: Target, alias: str, tensor: Tensor | ServingError) -> None:
+    """Remember all that stands before the numbers of a request's one tensor, which is its last field."""
+    # A slice of the request fills its field to the end; other tensors were decoded.
+    if isinstance(tensor, Tensor) and isinstance(tensor.data, memoryview):
+        size = len(data) - len(tensor.data)
+        if size <= _PREFIX_LIMIT:
+            if len(_forms) >= _TABLE_LIMIT:
+                _forms.clear()
+            _forms[len(data)] = _Form(bytes(data[:size]), size, target, alias, tensor.dtype, tensor.shape)
 
 
 def _long_varint(data: memoryview, pos: int) -> tuple[int, int]:

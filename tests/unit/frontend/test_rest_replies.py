@@ -38,7 +38,7 @@ class Connection:
 
 def answer_to(error: ServingError, *, cors: bool = False) -> Connection:
     connection = Connection()
-    Replies(cors=cors).error(Exchange(connection), error)  # type: ignore[arg-type]
+    Replies(cors=cors).error(Exchange(connection, "GET", "/", {}), error)  # type: ignore[arg-type]
     return connection
 
 

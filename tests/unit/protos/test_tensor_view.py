@@ -422,3 +422,54 @@ def test_padded_varints_mean_the_same() -> None:
 
 def test_no_bytes_are_an_empty_request() -> None:
     assert parse_predict_request(b"") == PredictCall(None, {}, ())
+
+
+# --- requests that begin alike -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=800, deadline=None)
+@given(SEEDS)
+def test_known_beginnings_mean_the_same_every_time(seed: int) -> None:
+    writer = WireWriter(seed)
+    data = writer.request()
+    assert outcome(data) == oracle(data)
+    # As long, and alike up to somewhere: most of it is a beginning that is known now.
+    other = bytearray(data)
+    for _ in range(writer.rng.randint(0, 3) if data else 0):
+        other[-1 - int(writer.rng.expovariate(0.1)) % len(other)] = writer.rng.randrange(256)
+    assert outcome(bytes(other)) == oracle(bytes(other))
+    assert outcome(memoryview(data)) == oracle(data)
+
+
+def test_the_numbers_behind_a_known_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensor_view, "_forms", {})
+    request = public.PredictRequest()
+    request.model_spec.name = "m"
+    request.inputs["x"].CopyFrom(proto_of(DT_FLOAT, (2, 3)))
+    data = request.SerializeToString()
+    first = parse_predict_request(data)
+    assert list(tensor_view._forms) == [len(data)]
+    again = parse_predict_request(data[:-4] + b"abcd")
+    assert (again.target, again.output_filter) == (first.target, ())
+    tensor = again.inputs["x"]
+    assert isinstance(tensor, Tensor) and isinstance(tensor.data, memoryview)
+    assert (tensor.dtype, tensor.shape, tensor.data[-4:]) == (DT_FLOAT, (2, 3), b"abcd")
+
+
+@pytest.mark.parametrize("after", ["model_spec", "output_filter", "second tensor", "no model_spec"])
+def test_what_is_no_known_beginning(monkeypatch: pytest.MonkeyPatch, after: str) -> None:
+    monkeypatch.setattr(tensor_view, "_forms", {})
+    tensor = public.PredictRequest()
+    tensor.inputs["x"].CopyFrom(proto_of(DT_FLOAT, (2, 3)))
+    spec, other = public.PredictRequest(), public.PredictRequest()
+    spec.model_spec.name = "m"
+    other.inputs["y"].CopyFrom(proto_of(DT_FLOAT, (2, 3)))
+    data = {
+        "model_spec": tensor.SerializeToString() + spec.SerializeToString(),
+        "output_filter": spec.SerializeToString() + tensor.SerializeToString() + b"\x1a\x01y",
+        "second tensor": spec.SerializeToString() + tensor.SerializeToString() + other.SerializeToString(),
+        "no model_spec": tensor.SerializeToString(),
+    }[after]
+    for _ in range(2):
+        assert outcome(data) == oracle(data)
+    assert not tensor_view._forms
