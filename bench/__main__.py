@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -66,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
         scenarios = [SCENARIOS[name] for name in arguments.scenario]
         if arguments.target and not arguments.prepare:
             target = server.Target.parse(arguments.target, arguments.pid)
-            results = _measure(scenarios, lambda _: contextlib.nullcontext(target), arguments.seconds, folder)
+            results = _measure(scenarios, target, arguments.seconds, folder)
         else:
             arguments.models.mkdir(parents=True, exist_ok=True)
             server.write_models(arguments.models, MODELS)
@@ -75,12 +73,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 print(config)
                 return 0
             flags = [f"--model_config_file={config}", *shlex.split(arguments.server_flags)]
-
-            def start(frontends: int) -> contextlib.AbstractContextManager[server.Target]:
-                more = [f"--num_frontends={frontends}"] if frontends else []
-                return server.started([*flags, *more], folder / "server.log")
-
-            results = _measure(scenarios, start, arguments.seconds, folder)
+            with server.started(flags, folder / "server.log") as target:
+                results = _measure(scenarios, target, arguments.seconds, folder)
     name = arguments.target or shlex.join(["control", *shlex.split(arguments.server_flags)])
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_bytes(
@@ -92,24 +86,16 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def _measure(
-    scenarios: list[Scenario],
-    start: Callable[[int], contextlib.AbstractContextManager[server.Target]],
-    seconds: int,
-    folder: Path,
-) -> list[measure.Result]:
-    """Measure in order; neighbours that want the same number of front ends share a server."""
+def _measure(scenarios: list[Scenario], target: server.Target, seconds: int, folder: Path) -> list[measure.Result]:
     results: list[measure.Result] = []
     roles: list[str] = []
-    for frontends, group in itertools.groupby(scenarios, key=lambda scenario: scenario.frontends):
-        with start(frontends) as target:
-            for scenario in group:
-                result = measure.measure(scenario, target, seconds=seconds, folder=folder)
-                if not roles:
-                    roles = report.roles_of(result)
-                    print(report.heading(roles), flush=True)
-                print(report.line(result, roles), flush=True)
-                results.append(result)
+    for scenario in scenarios:
+        result = measure.measure(scenario, target, seconds=seconds, folder=folder)
+        if not roles:
+            roles = report.roles_of(result)
+            print(report.heading(roles), flush=True)
+        print(report.line(result, roles), flush=True)
+        results.append(result)
     return results
 
 

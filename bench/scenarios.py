@@ -10,10 +10,7 @@ from typing import NamedTuple
 
 
 class Scenario(NamedTuple):
-    """One row: `protocol` is "grpc" or "rest", `rows` the batch size of its request.
-
-    `frontends` is how many front ends a server that is started for it gets; 0 leaves that to the server.
-    """
+    """One row: `protocol` is "grpc" or "rest", `rows` the batch size of its request."""
 
     name: str
     protocol: str
@@ -21,7 +18,6 @@ class Scenario(NamedTuple):
     rows: int
     connections: int
     streams: int = 1
-    frontends: int = 0
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -43,8 +39,6 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("rest-image", "rest", "image", rows=1, connections=4),
         Scenario("grpc-wide", "grpc", "wide", rows=8, connections=4, streams=4),
         Scenario("rest-wide", "rest", "wide", rows=8, connections=16),
-        # A front end parses one body at a time; servers for such requests want more of them than the default.
-        Scenario("rest-image-frontends-2", "rest", "image", rows=1, connections=4, frontends=2),
     )
 }
 

@@ -21,6 +21,7 @@ import zmq
 from control.children import (
     RunDirectory,
     bind_unix,
+    bulk_frontend_spec,
     frontend_spec,
     local_endpoint,
     tcp_port_is_free,
@@ -81,7 +82,9 @@ class App:
         self._limits = limits or Limits()
         self._fleet: OwnWorkers
         self._recycler: Recycler
-        self._frontends = [f"frontend-{index}" for index in range(startup.num_frontends)]
+        self._doors = [f"frontend-{index}" for index in range(startup.num_frontends)]
+        self._bulk = [f"frontend-bulk-{index}" for index in range(startup.num_bulk_frontends)]
+        self._frontends = self._doors + self._bulk
         self._signals: list[signal.Signals] = []
         self._failure: ServingError | None = None
         self._reading: asyncio.Future[ModelServerConfig] | None = None
@@ -144,7 +147,7 @@ class App:
         except (ValueError, zmq.ZMQError) as error:
             raise invalid_argument(f"Cannot open --control_endpoint={endpoint}: {error}") from error
         stack.callback(self._server.close)
-        if options.grpc_socket_path and self._frontends:
+        if options.grpc_socket_path and self._doors:
             self._unix = self._bind_unix(stack, options.grpc_socket_path)
         period = float(options.file_system_poll_wait_seconds)
         manager = Manager(
@@ -169,7 +172,7 @@ class App:
             manager,
             worker_config=startup.worker,
             frontend_config=self._checked(startup.frontend),
-            own_frontends=self._frontends,
+            own_frontends=self._doors,
             own_workers=self._fleet.names,
             silence_seconds=silence if silence is not None else startup.worker.heartbeat_seconds * 5 + 5,
             start_timeout_seconds=options.start_timeout_seconds,
@@ -189,7 +192,7 @@ class App:
 
     def _checked(self, config: FrontendConfig) -> FrontendConfig:
         """Without REST when its port is taken, as upstream does; gRPC's is shared, as upstream's is."""
-        if not config.rest_port or not self._frontends or tcp_port_is_free(config.rest_port):
+        if not config.rest_port or not self._doors or tcp_port_is_free(config.rest_port):
             return config
         LOGGER.error("Failed to start HTTP Server at localhost:%d", config.rest_port)
         return msgspec.structs.replace(config, rest_port=0)
@@ -209,8 +212,11 @@ class App:
         self._plane.apply(self._startup.model_config)
         # Workers first: TensorFlow takes the longest.
         self._fleet.start()
-        for index in range(self._startup.num_frontends):
-            self._supervisor.start(frontend_spec(index, control=endpoint, unix=self._unix))
+        sockets = {name: f"{self._run.path}/{name}.sock" for name in self._bulk}
+        for name in self._doors:
+            self._supervisor.start(frontend_spec(name, control=endpoint, unix=self._unix, bulk=list(sockets.values())))
+        for name, path in sockets.items():
+            self._supervisor.start(bulk_frontend_spec(name, control=endpoint, socket_path=path))
         if self._options.control_endpoint:
             LOGGER.info("Workers and front ends register at %s", self._server.endpoint)
 

@@ -11,12 +11,12 @@ import socket
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from control.devices import Device
 from control.supervisor import ChildSpec
-from protos.channel import ENV_BIND, ENV_CONTROL, ENV_NAME
+from protos.channel import ENV_BIND, ENV_BULK, ENV_BULK_BIND, ENV_CONTROL, ENV_NAME
 
 ENV_DEVICE = "TENSORMUX_DEVICE"
 ENV_GRPC_UNIX_FD = "TENSORMUX_GRPC_UNIX_FD"
@@ -151,13 +151,23 @@ def worker_spec(name: str, device: Device, *, control: str, run: RunDirectory) -
     return ChildSpec(name=name, argv=_module("workers"), env=env)
 
 
-def frontend_spec(index: int, *, control: str, unix: socket.socket | None) -> ChildSpec:
-    """One front end; all of them inherit the socket of --grpc_socket_path."""
-    name = f"frontend-{index}"
-    extra = {ENV_GRPC_UNIX_FD: str(unix.fileno())} if unix is not None else {}
+def frontend_spec(name: str, *, control: str, unix: socket.socket | None, bulk: Sequence[str]) -> ChildSpec:
+    """A front end with doors. It inherits the socket of --grpc_socket_path, and passes connections on to `bulk`."""
+    extra = {ENV_BULK: os.pathsep.join(bulk)}
+    if unix is not None:
+        extra[ENV_GRPC_UNIX_FD] = str(unix.fileno())
     fds = (unix.fileno(),) if unix is not None else ()
     return ChildSpec(
         name=name, argv=_module("frontend"), env=lambda _: {**_common_env(name, control), **extra}, pass_fds=fds
+    )
+
+
+def bulk_frontend_spec(name: str, *, control: str, socket_path: str) -> ChildSpec:
+    """A front end without doors, which takes connections over at a unix socket."""
+    return ChildSpec(
+        name=name,
+        argv=_module("frontend"),
+        env=lambda _: {**_common_env(name, control), ENV_BULK_BIND: socket_path},
     )
 
 

@@ -160,6 +160,9 @@ class Options:
         "string", "", "devices, one worker each: cpu, cpu:N, 0,1 (GPUs), all; empty: all GPUs, else cpu"
     )
     num_frontends: int = _own("int32", 0, "front-end processes; 0 chooses by CPUs")
+    num_bulk_frontends: int = _own(
+        "int32", -1, "more of them, for the REST connections that bring large JSON bodies; 0: none, -1 chooses by CPUs"
+    )
     strict_flags: bool = _own("bool", False, "refuse to start on an unknown argument")
     control_endpoint: str = _own(
         "string", "", "ZeroMQ address where workers and front ends register; empty: private ipc"

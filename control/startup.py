@@ -31,6 +31,7 @@ _METRICS_PATH = "/monitoring/prometheus/metrics"
 # Lowest and highest value of our own flags.
 _RANGES: dict[str, tuple[float, float]] = {
     "num_frontends": (0, _MAX_PROCESSES),
+    "num_bulk_frontends": (-1, _MAX_PROCESSES),
     "external_workers": (0, _MAX_PROCESSES),
     "num_run_threads": (0, _MAX_THREADS),
     "max_body_bytes": (1, 1 << 40),
@@ -61,7 +62,8 @@ class Startup:
         model_config: the models to start with; `read_models` accepts it.
         transition, transitions: how workers switch versions, in general and for single models.
         devices: one worker each; empty when workers are started elsewhere.
-        num_frontends: front ends to start here; 0 when they are started elsewhere.
+        num_frontends, num_bulk_frontends: front ends to start here, with doors and without; 0 when they are started
+            elsewhere.
         complaints: lines for the log, at error level: what the command line asks for and will not get.
         notes: lines for the log, at info level.
     """
@@ -73,6 +75,7 @@ class Startup:
     transitions: Mapping[str, Transition]
     devices: tuple[Device, ...]
     num_frontends: int
+    num_bulk_frontends: int
     complaints: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -118,9 +121,17 @@ def prepare(options: Options, env: Mapping[str, str], *, cpus: int | None = None
         transitions=_transitions(options.aspired_version_policy_by_model),
         devices=() if options.external_workers else parse_devices(options.devices, env),
         num_frontends=0 if options.external_frontends else options.num_frontends or max(1, cpus // 4),
+        num_bulk_frontends=_bulk_frontends(options, rest_port, rest_tls, cpus),
         complaints=tuple(complaints),
         notes=tuple(notes),
     )
+
+
+def _bulk_frontends(options: Options, rest_port: int, rest_tls: TlsConfig | None, cpus: int) -> int:
+    # A connection with TLS cannot be passed on: its keys are in one process.
+    if options.external_frontends or not rest_port or rest_tls is not None:
+        return 0
+    return options.num_bulk_frontends if options.num_bulk_frontends >= 0 else min(cpus, max(2, cpus // 4))
 
 
 def _transition(flag: str, value: str) -> Transition:

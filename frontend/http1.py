@@ -30,10 +30,20 @@ _LINGER_S = 2.0
 
 Handler = Callable[[Exchange], None]
 ErrorBody = Callable[[str], bytes]
+# Told of a request whose body follows, of its transport, and of all bytes since it began: whether another process takes
+# the connection from there.
+PassOn = Callable[[Exchange, asyncio.Transport, bytes], bool]
 
 
 class HttpConnection(asyncio.Protocol):
-    """Serves one transport with `handler`; `error_body` makes the body of a refusal from its message."""
+    """Serves one transport.
+
+    Args:
+        handler: answers requests.
+        error_body: makes the body of a refusal from its message.
+        pass_on: may pass the connection on when a request begins that has no others before it.
+        read: what was read of the connection already.
+    """
 
     def __init__(
         self,
@@ -42,6 +52,9 @@ class HttpConnection(asyncio.Protocol):
         connections: Connections,
         handler: Handler,
         error_body: ErrorBody,
+        *,
+        pass_on: PassOn | None = None,
+        read: bytes = b"",
     ) -> None:
         # Per server.
         self._loop = loop
@@ -49,6 +62,8 @@ class HttpConnection(asyncio.Protocol):
         self._connections = connections
         self._handler = handler
         self._error_body = error_body
+        self._pass_on = pass_on
+        self._read = read
         # Per connection.
         self._transport: asyncio.Transport
         self._parser = httptools.HttpRequestParser(self)
@@ -93,6 +108,9 @@ class HttpConnection(asyncio.Protocol):
             return
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
         self._write_in_pieces = not self._transport.can_write_eof()  # TLS
+        if self._read:
+            read, self._read = self._read, b""
+            self.data_received(read)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: nobody waits for its answers."""
@@ -286,6 +304,9 @@ class HttpConnection(asyncio.Protocol):
         expect = fields.get(b"expect")
         if length.isdigit() and int(length) > self._config.max_body_bytes:
             self._refuse(413, self._too_large())
+        elif self._is_passed_on(exchange):
+            self._closing = True
+            self.abort()
         elif not expect:
             return
         elif expect.lower() == b"100-continue":
@@ -293,6 +314,13 @@ class HttpConnection(asyncio.Protocol):
                 self._transport.write(_CONTINUE)
         else:
             self._refuse(417, f"unknown expectation: {expect.decode('latin-1')}")
+
+    def _is_passed_on(self, exchange: Exchange) -> bool:
+        """Whether another process goes on with this connection, from the request on that has begun."""
+        pass_on, read = self._pass_on, self._first_piece
+        if pass_on is None or not read or self._waiting or self._draining:
+            return False
+        return pass_on(exchange, self._transport, read)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -321,6 +349,7 @@ class HttpConnection(asyncio.Protocol):
         self._last_came = not exchange.keep_alive
         if self._first_piece:
             self._heads.learn(self._first_piece, exchange)
+            self._first_piece = b""
         self._take(exchange)
 
     def _take(self, exchange: Exchange) -> None:

@@ -15,13 +15,14 @@ from frontend.connections import Connections
 from frontend.grpc.connection import GrpcConnection
 from frontend.grpc.models import Reloaded
 from frontend.grpc.services import methods
+from frontend.handover import Handover, Taker
 from frontend.http1 import HttpConnection
 from frontend.rest.handler import RestHandler
 from frontend.rest.json_encode import encode_error
 from frontend.router import Router
 from frontend.scrapes import Scrapes
 from protos import metrics
-from protos.channel import Channel, Frames, LoopReader
+from protos.channel import ENV_BULK, ENV_BULK_BIND, Channel, Frames, LoopReader
 from protos.errors import Code, ServingError
 from protos.messages import (
     PROTOCOL_VERSION,
@@ -208,9 +209,18 @@ class Server:
         def grpc() -> asyncio.BaseProtocol:
             return GrpcConnection(loop, config, connections, table)
 
-        def http() -> asyncio.Protocol:
-            return HttpConnection(loop, config, connections, rest, encode_error)
+        others = [path for path in os.environ.get(ENV_BULK, "").split(os.pathsep) if path]
+        pass_on = Handover(others) if others else None
+        if pass_on is not None:
+            self._servers.append(pass_on)
 
+        def http(read: bytes = b"") -> asyncio.Protocol:
+            return HttpConnection(loop, config, connections, rest, encode_error, pass_on=pass_on, read=read)
+
+        bulk = os.environ.get(ENV_BULK_BIND, "")
+        if bulk:  # no doors: others pass connections on
+            self._servers.append(Taker(loop, bulk, http))
+            return
         report = FrontendReport(epoch=self._epoch)
         try:
             door = tls.tls_door(config.tls, config, connections, alpn=tls.GRPC)

@@ -24,6 +24,9 @@ ENV_CONTROL = "TENSORMUX_CONTROL"
 ENV_NAME = "TENSORMUX_NAME"
 ENV_BIND = "TENSORMUX_BIND"
 ENV_ADVERTISE = "TENSORMUX_ADVERTISE"
+# Unix sockets: those to which a front end passes connections with large bodies on, and the one at which it takes them.
+ENV_BULK = "TENSORMUX_BULK"
+ENV_BULK_BIND = "TENSORMUX_BULK_BIND"
 ENV_CURVE_PUBLIC = "TENSORMUX_CURVE_PUBLIC_KEY"
 ENV_CURVE_SECRET = "TENSORMUX_CURVE_SECRET_KEY"
 # A file with lines NAME=value for the two above, in quotes or not; read when neither of them is set.

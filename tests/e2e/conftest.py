@@ -42,6 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, model_path: Callable[[str],
         "--enable_grpc_healthcheck_service",
         f"--rest_api_timeout_in_ms={REST_TIMEOUT_MS}",
         f"--max_body_bytes={MAX_BODY_BYTES}",
+        "--num_bulk_frontends=2",
     )
     with started(folder, *flags) as running:
         yield running

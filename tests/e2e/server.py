@@ -46,7 +46,13 @@ class Server:
         folder.mkdir(parents=True, exist_ok=True)
         self.grpc_port, self.rest_port = free_ports(2)
         self.folder = folder
-        ports = (f"--port={self.grpc_port}", f"--rest_api_port={self.rest_port}", "--devices=cpu")
+        # Processes that most tests have no use for take time to start: `flags` may ask for them.
+        ports = (
+            f"--port={self.grpc_port}",
+            f"--rest_api_port={self.rest_port}",
+            "--devices=cpu",
+            "--num_bulk_frontends=0",
+        )
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "control", *ports, *flags], cwd=ROOT, stdout=stdout, stderr=stderr

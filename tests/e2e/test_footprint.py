@@ -25,7 +25,7 @@ def test_tensorflow_is_not_imported(module: str) -> None:
 
 
 def test_processes_of_a_running_server(tmp_path: Path, model_path: Callable[[str], Path]) -> None:
-    flags = (f"--model_base_path={model_path('half_plus_two').parent}", "--num_frontends=2")
+    flags = (f"--model_base_path={model_path('half_plus_two').parent}", "--num_frontends=1", "--num_bulk_frontends=1")
     with (
         started(tmp_path, *flags) as server,
         grpc_client(f"127.0.0.1:{server.grpc_port}") as client,

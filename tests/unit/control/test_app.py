@@ -68,6 +68,7 @@ class Running:
         arguments = [
             "--devices=cpu",
             "--num_frontends=1",
+            "--num_bulk_frontends=0",
             f"--model_base_path={self.models / 'm'}",
             "--model_name=m",
             "--drain_seconds=0.2",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from control.children import RunDirectory, bind_unix, frontend_spec, local_endpoint, worker_spec
+from control.children import RunDirectory, bind_unix, bulk_frontend_spec, frontend_spec, local_endpoint, worker_spec
 from control.devices import Device
 
 
@@ -83,12 +83,14 @@ def test_a_worker_is_pinned_and_never_reuses_an_endpoint(run: RunDirectory) -> N
 
 def test_a_front_end_inherits_the_unix_socket(tmp_path: Path) -> None:
     with bind_unix(str(tmp_path / "g.sock")) as sock:
-        spec = frontend_spec(0, control="ipc:///c", unix=sock)
+        spec = frontend_spec("frontend-0", control="ipc:///c", unix=sock, bulk=["/a", "/b"])
         assert spec.pass_fds == (sock.fileno(),)
         assert spec.env(1)["TENSORMUX_GRPC_UNIX_FD"] == str(sock.fileno())
-    spec = frontend_spec(1, control="ipc:///c", unix=None)
+        assert spec.env(1)["TENSORMUX_BULK"] == "/a:/b"
+    spec = frontend_spec("frontend-1", control="ipc:///c", unix=None, bulk=[])
     assert spec.pass_fds == ()
     assert "TENSORMUX_GRPC_UNIX_FD" not in spec.env(1)
+    assert bulk_frontend_spec("bulk", control="ipc:///c", socket_path="/a").env(1)["TENSORMUX_BULK_BIND"] == "/a"
 
 
 def connect(path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from control.transition import Transition
 from protos.errors import ServingError
 from protos.messages import BatchingConfig, FrontendConfig, WorkerConfig
 from protos.public import ConfigProto
+from tests.certificates import server_pair
 
 BASE = "--model_base_path=/models/m"
 CPUS = 12
@@ -225,6 +227,28 @@ def test_processes_that_are_started_elsewhere() -> None:
 def test_number_of_front_ends() -> None:
     assert plan(BASE, "--num_frontends=5").num_frontends == 5
     assert prepare(parse([BASE], {}), NO_GPU, cpus=2).num_frontends == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "cpus", "expected"),
+    [
+        (["--rest_api_port=8501"], 1, 1),
+        (["--rest_api_port=8501"], 2, 2),
+        (["--rest_api_port=8501"], 32, 8),
+        (["--rest_api_port=8501", "--num_bulk_frontends=0"], 32, 0),
+        (["--rest_api_port=8501", "--num_bulk_frontends=3"], 2, 3),
+        ([], 2, 0),
+    ],
+)
+def test_number_of_bulk_front_ends(flags: list[str], cpus: int, expected: int) -> None:
+    assert prepare(parse([BASE, *flags], {}), NO_GPU, cpus=cpus).num_bulk_frontends == expected
+
+
+def test_connections_with_tls_cannot_be_passed_on(tmp_path: Path) -> None:
+    pair = server_pair()
+    path = tmp_path / "ssl.pbtxt"
+    path.write_text(f"server_key: {json.dumps(pair.key)} server_cert: {json.dumps(pair.certificates)}")
+    assert plan(BASE, "--rest_api_port=8501", f"--rest_ssl_config_file={path}").num_bulk_frontends == 0
 
 
 def test_model_config_file(tmp_path: Path) -> None:
