@@ -111,7 +111,7 @@ def test_what_does_not_start(argv: list[str], error: str) -> None:
 
 def test_defaults() -> None:
     started = plan(BASE)
-    assert started.worker == WorkerConfig(num_load_threads=CPUS, num_run_threads=CPUS)
+    assert started.worker == WorkerConfig(num_load_threads=CPUS, num_run_threads=CPUS, load_timeout_seconds=3600.0)
     assert started.frontend == FrontendConfig()
     assert started.devices == (Device("cpu:0", "-1"),)
     assert started.num_frontends == 3
@@ -167,6 +167,8 @@ def test_what_front_ends_are_told(flag: str, field: str, value: Any) -> None:
         ("--max_num_load_retries=-1", "max_num_load_retries", 0),
         ("--load_retry_interval_micros=-1", "load_retry_interval_micros", 0),
         ("--load_retry_interval_micros=77", "load_retry_interval_micros", 77),
+        ("--load_timeout_seconds=0", "load_timeout_seconds", 0.0),
+        ("--load_timeout_seconds=.5", "load_timeout_seconds", 0.5),
     ],
 )
 def test_what_workers_are_told(flag: str, field: str, value: Any) -> None:
