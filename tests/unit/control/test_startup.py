@@ -168,6 +168,11 @@ def test_what_front_ends_are_told(flag: str, field: str, value: Any) -> None:
         ("--load_retry_interval_micros=-1", "load_retry_interval_micros", 0),
         ("--load_retry_interval_micros=77", "load_retry_interval_micros", 77),
         ("--load_timeout_seconds=0", "load_timeout_seconds", 0.0),
+        ("--enable_model_warmup=false", "warmup", False),
+        ("--num_request_iterations_for_warmup=3", "warmup_iterations", 3),
+        ("--num_request_iterations_for_warmup=0", "warmup_iterations", 1),
+        ("--num_request_iterations_for_warmup=-3", "warmup_iterations", 1),
+        ("--auto_warmup", "auto_warmup", True),
         ("--load_timeout_seconds=.5", "load_timeout_seconds", 0.5),
     ],
 )
