@@ -345,10 +345,11 @@ class Manager:
             if worker_id not in self._retiring
         }
         transition = self._transitions.get(name, self._transition)
+        given_up = {worker for worker in views if self._slots[worker].name in self._absences.given_up}
         if self.careful:
             new = {version for version in watch.versions if not self._strikes.is_proven((name, version))}
             struck = {version for version in new if self._strikes.is_struck((name, version))}
-            views = one_ahead(new, struck, views, away=self._strikes.away)
+            views = one_ahead(new, struck, views, away=self._strikes.away, given_up=given_up)
         self._remember_good(name, watch.versions, views)
         chosen = decide(
             transition,
@@ -356,7 +357,7 @@ class Manager:
             views,
             fallback=self._good.get(name),
             away=self.careful and bool(self._absences.awaited()),
-            given_up={worker for worker in views if self._slots[worker].name in self._absences.given_up},
+            given_up=given_up,
         )
         return chosen | dict.fromkeys(self._retiring & stages.keys(), frozenset())
 

@@ -90,7 +90,12 @@ def _fall_back(
 
 
 def one_ahead(
-    new: Collection[int], struck: Collection[int], views: Mapping[int, View], *, away: bool
+    new: Collection[int],
+    struck: Collection[int],
+    views: Mapping[int, View],
+    *,
+    away: bool,
+    given_up: Collection[int] = (),
 ) -> dict[int, View]:
     """The views, in which versions that nobody has loaded before are to be loaded later by all workers but one.
 
@@ -99,16 +104,17 @@ def one_ahead(
         struck: those of them that ended a worker.
         views: the model on every worker.
         away: there are workers that crashed and will come back.
+        given_up: workers that keep crashing; what they crash over may be good, so they are the last to try it.
     """
     later: dict[int, set[int]] = {worker: set() for worker in views}
     for version in new:
-        first = _pioneer(version, views, alone=not away or version not in struck)
+        first = _pioneer(version, views, given_up, alone=not away or version not in struck)
         for worker in later.keys() - {first}:
             later[worker].add(version)
     return {worker: view._replace(later=frozenset(later[worker])) for worker, view in views.items()}
 
 
-def _pioneer(version: int, views: Mapping[int, View], *, alone: bool) -> int | None:
+def _pioneer(version: int, views: Mapping[int, View], given_up: Collection[int], *, alone: bool) -> int | None:
     """The one worker that may load a version that nobody has loaded before; None when it has to wait.
 
     It is one beside which another serves the model. If there is none, it may be one that nobody else would have to
@@ -117,6 +123,7 @@ def _pioneer(version: int, views: Mapping[int, View], *, alone: bool) -> int | N
     Args:
         version: an aspired version.
         views: the model on every worker; of equals the first is taken.
+        given_up: none of these, unless there are no others.
         alone: also when there is only one worker.
     """
     now = {worker: effective(view.stages, view.previous) for worker, view in views.items()}
@@ -124,8 +131,9 @@ def _pioneer(version: int, views: Mapping[int, View], *, alone: bool) -> int | N
     if at_it or not (alone or len(views) > 1):
         return at_it[0] if at_it else None
     best: int | None = None
+    avoided = given_up if views.keys() - given_up else ()
     for worker, view in views.items():
-        if now[worker].get(version, Stage.ABSENT) is not Stage.ABSENT or version in view.held:
+        if worker in avoided or now[worker].get(version, Stage.ABSENT) is not Stage.ABSENT or version in view.held:
             continue
         others = {stage for other, stages in now.items() if other != worker for stage in stages.values()}
         if Stage.READY in others:

@@ -12,9 +12,9 @@ from tests.unit.control.paper_world import World, config
 Lists = list[list[int]]
 
 
-def rolling(workers: int) -> World:
+def rolling(workers: int, transition: Transition = Transition.ROLLING) -> World:
     """So many workers, with ids from 1, that serve version 1; the server is open, and version 2 is there."""
-    made = World(transition=Transition.ROLLING)
+    made = World(transition=transition)
     made.manager.apply(config("m"))
     made.disk("m", [1])
     for worker in range(1, workers + 1):
@@ -96,6 +96,36 @@ def test_a_worker_that_came_back_to_stay_is_waited_for_again() -> None:
     assert wants(made, 1, 2, 4) == [[2], [1], [2]]
     made.say(4, 2, State.AVAILABLE)
     assert wants(made, 1, 2, 4) == [[2], [], [2]]
+
+
+@pytest.mark.parametrize("transition", list(Transition))
+def test_a_worker_that_was_given_up_is_not_the_one_that_tries_a_new_version(transition: Transition) -> None:
+    made = rolling(3, transition)
+    made.manager.worker_left(1, crashed=True)
+    made.manager.tick(0.0)
+    made.manager.tick(LIMIT_SECONDS)
+    made.join(4, "worker-1")
+    made.disk("m", [2])
+    made.manager.refresh()
+    assert 2 not in wants(made, 4)[0]
+    for state in (State.UNLOADING, State.END) if transition is not Transition.AVAILABILITY_PRESERVING else ():
+        made.say(2, 1, state)
+    assert [2 in versions for versions in wants(made, 4, 2, 3)] == [False, True, False]
+    made.say(2, 2, State.AVAILABLE)
+    assert 2 in wants(made, 4)[0]
+
+
+def test_when_all_were_given_up_one_of_them_tries_a_new_version() -> None:
+    made = rolling(2)
+    for worker in (1, 2):
+        made.manager.worker_left(worker, crashed=True)
+    made.manager.tick(0.0)
+    made.manager.tick(LIMIT_SECONDS)
+    for worker in (1, 2):
+        made.join(worker + 2, f"worker-{worker}")
+        made.say(worker + 2, 1, State.AVAILABLE)
+    made.disk("m", [2])
+    assert wants(made, 3, 4) == [[2, 1], [1]]
 
 
 def test_a_place_that_is_given_up_for_good_is_not_waited_for() -> None:
