@@ -6,16 +6,15 @@ import http.client
 import json
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import NamedTuple
 
 import grpc
 
 from protos import public
+from tests.e2e.load import Load
 
 CALL_SECONDS = 30.0
 RELOAD_SECONDS = 300.0
-_END_SECONDS = 60.0
 
 
 class Answer(NamedTuple):
@@ -85,8 +84,8 @@ def reload_config(channel: grpc.Channel, config: public.ModelServerConfig) -> No
     call(public.ReloadConfigRequest(config=config), timeout=RELOAD_SECONDS)
 
 
-class SteadyLoad:
-    """Calls each function again and again from a thread of its own, with a pause between, while the block runs.
+class SteadyLoad(Load):
+    """A load that may go on for long: it counts, and keeps only some of what went wrong.
 
     A function returns why its answer is wrong, or an empty string.
 
@@ -97,33 +96,21 @@ class SteadyLoad:
     """
 
     def __init__(self, *functions: Callable[[], str], pause_seconds: float = 0.002) -> None:
+        super().__init__(*functions, pause_seconds=pause_seconds)
         self.calls = 0
         self.failed = 0
         self.problems: list[str] = []
-        self._pause = pause_seconds
-        self._over = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._repeat, args=(function,), daemon=True) for function in functions]
 
-    def _repeat(self, function: Callable[[], str]) -> None:
-        while not self._over.wait(self._pause):
-            try:
-                problem = function()
-            except Exception as error:
-                problem = f"{type(error).__name__}: {error}"
-            with self._lock:
-                self.calls += 1
-                if problem:
-                    self.failed += 1
-                    if len(self.problems) < 100:
-                        self.problems.append(problem)
+    def keep_answer(self, answer: str) -> None:
+        """Count it."""
+        with self._lock:
+            self.calls += 1
+            if answer:
+                self.failed += 1
+                if len(self.problems) < 100:
+                    self.problems.append(answer)
 
-    def __enter__(self) -> SteadyLoad:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(_END_SECONDS)
+    def keep_failure(self, error: Exception) -> None:
+        """Count it as a wrong answer."""
+        self.keep_answer(f"{type(error).__name__}: {error}")

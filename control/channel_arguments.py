@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from protos.messages import GrpcConfig
 
@@ -80,7 +81,7 @@ def parse_channel_arguments(text: str) -> ChannelArguments:
             given[name] = rest.split("=", 1)[0]
         else:
             complaints.append(f"{_FLAG}: ignored '{item}', which is not name=value")
-    values: dict[str, int | float] = {}
+    values: dict[str, Any] = {}
     for name, value in given.items():
         argument = _HONOURED.get(name)
         number = _int32(value)
@@ -99,7 +100,7 @@ def parse_channel_arguments(text: str) -> ChannelArguments:
     max_streams = values.pop("max_streams", None)
     max_message_bytes = values.pop("max_message_bytes", None)
     return ChannelArguments(
-        grpc=GrpcConfig(**values),  # type: ignore[arg-type]
+        grpc=GrpcConfig(**values),
         max_streams=None if max_streams is None else int(max_streams),
         max_message_bytes=None if max_message_bytes is None else int(max_message_bytes),
         complaints=tuple(complaints),

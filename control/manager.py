@@ -1,8 +1,8 @@
 """Decides what each worker should have loaded: desired state, versions on disk and reported states in, snapshots out.
 
-No I/O and no clock here. Whoever owns a `Manager` feeds it configurations, looks at the file system and reports of
-workers, in any order, and asks it for the lists it has `decided` and the summed `models`. Both are functions of the
-state only, so a lost message or a restarted process is mended by asking again. Guarantees:
+No I/O here, and the time is passed in. Whoever owns a `Manager` feeds it configurations, looks at the file system and
+reports of workers, in any order, and asks it for the lists it has `decided` and the summed `models`. Both are functions
+of the state only, so a lost message or a restarted process is mended by asking again. Guarantees:
 
 - A configuration is taken over as a whole or not at all.
 - A model whose base path cannot be listed keeps what it has, and touches no other model.
@@ -12,6 +12,7 @@ state only, so a lost message or a restarted process is mended by asking again. 
   it is available there. So one that ends its worker leaves the others at work.
 - What a worker was loading when it ended is loaded one at a time from then on, and while it has never been loaded, only
   beside a worker that serves. When loading it has ended a worker twice, it has failed: no worker tries it again.
+- A rolling switch waits for a worker that crashed, but not for ever; see `control.absences`.
 - A worker that comes back takes the last version that was good first, for as long as no version that is wanted is.
 """
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from control.absences import LIMIT_SECONDS, Absences
 from control.catalog import Board, Key
 from control.labels import assign_labels
 from control.log import LOGGER
@@ -76,6 +78,7 @@ class Manager:
         self._watches: dict[str, ModelWatch] = {}
         self._slots: dict[int, _Slot] = {}
         self._strikes = Strikes()
+        self._absences = Absences()
         # The last version of a model that was both aspired and available.
         self._good: dict[str, int] = {}
         # The server is open: what has never been loaded is first tried by one worker alone.
@@ -196,6 +199,7 @@ class Manager:
         if entry.id not in self._slots:
             self._slots[entry.id] = _Slot(entry.name)
             self._strikes.back(entry.name)
+            self._absences.back(entry.name)
             self._board.add_worker(entry, self._strikes.all_deadly(entry.name))
             self._dirty |= self._all_models()
 
@@ -208,6 +212,7 @@ class Manager:
         loading = self._board.remove_worker(worker_id)
         if crashed:
             self._strikes.crashed(slot.name, loading)
+            self._absences.lost(slot.name)
         for key in loading if crashed else ():
             LOGGER.error("%s ended while it was loading servable {name: %s version: %d}", slot.name, *key)
             if not self._strikes.is_proven(key) and self._strikes.deadly(slot.name, key):
@@ -217,6 +222,16 @@ class Manager:
     def slot_closed(self, name: str) -> None:
         """No worker of this name will come again."""
         self._strikes.closed(name)
+        self._absences.closed(name)
+        self._dirty |= self._all_models()
+
+    def tick(self, now: float) -> None:
+        """Time has passed: workers that crashed may have been away for too long."""
+        before = self._absences.given_up
+        if not self._absences.tick(now):
+            return
+        for name in sorted(self._absences.given_up - before):
+            LOGGER.error("%s has not come back for %.0f s: rolling switches go on without it", name, LIMIT_SECONDS)
         self._dirty |= self._all_models()
 
     def worker_reported(self, worker_id: int, servables: Iterable[ServableReport], *, full: bool) -> bool:
@@ -330,13 +345,19 @@ class Manager:
             if worker_id not in self._retiring
         }
         transition = self._transitions.get(name, self._transition)
+        given_up = {worker for worker in views if self._slots[worker].name in self._absences.given_up}
         if self.careful:
             new = {version for version in watch.versions if not self._strikes.is_proven((name, version))}
             struck = {version for version in new if self._strikes.is_struck((name, version))}
-            views = one_ahead(new, struck, views, away=self._strikes.away)
+            views = one_ahead(new, struck, views, away=self._strikes.away, given_up=given_up)
         self._remember_good(name, watch.versions, views)
         chosen = decide(
-            transition, watch.versions, views, fallback=self._good.get(name), away=self._strikes.away and self.careful
+            transition,
+            watch.versions,
+            views,
+            fallback=self._good.get(name),
+            away=self.careful and bool(self._absences.awaited()),
+            given_up=given_up,
         )
         return chosen | dict.fromkeys(self._retiring & stages.keys(), frozenset())
 

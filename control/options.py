@@ -189,7 +189,7 @@ class Options:
         "int64", 0, "replace a worker process whose memory has grown by so much since its models were loaded; 0 never"
     )
     load_timeout_seconds: float = _own(
-        "float", 0.0, "a version that takes longer to load, warm-up included, has failed; 0 waits forever"
+        "float", 3600.0, "a version that takes longer to load, warm-up included, has failed; 0 waits forever"
     )
     auto_warmup: bool = _own(
         "bool", False, "run a version that has no warm-up records once with zeros before it is available"

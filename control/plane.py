@@ -116,6 +116,9 @@ class Plane:
     def tick(self) -> None:
         """Notice the silent, and what is due by the clock; to be called about twice a second."""
         self.peers.check(self._loop.time())
+        self.manager.tick(self._loop.time())
+        if self.manager.dirty:
+            self.changed()
         if self._measured:
             self._scrapes.tick()
         if not self.manager.dirty and self._flush_at is None:

@@ -8,9 +8,9 @@ is level-triggered and keeps no memory: the same snapshot gives the same answer.
 * RESOURCE_PRESERVING: every worker unloads what is no longer aspired before it loads anything. It needs no room, and
   the model is away meanwhile.
 * ROLLING: one worker after another unloads and then loads, the others serve. It needs no room, the model stays
-  available, and 1/N of the capacity is away during a switch; while a worker is away anyway, none begins. A version that
-  fails on the first worker goes no further, and that worker takes back what the others still serve. With one worker
-  this is AVAILABILITY_PRESERVING.
+  available, and 1/N of the capacity is away during a switch; while a worker is away anyway, none begins, unless that
+  one was given up. A version that fails on the first worker goes no further, and that worker takes back what the others
+  still serve. A worker beside which no other can be counted on to serve loads first, as with AVAILABILITY_PRESERVING.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def decide(
     *,
     fallback: int | None = None,
     away: bool = False,
+    given_up: Collection[int] = (),
 ) -> dict[int, frozenset[int]]:
     """The versions of one model that each worker should have loaded now, by worker.
 
@@ -62,9 +63,10 @@ def decide(
         fallback: a version that was good. A worker that has nothing to serve takes it back when nothing that is aspired
             can be loaded there; with AVAILABILITY_PRESERVING before anything is tried.
         away: there are workers that crashed and will come back.
+        given_up: workers that keep crashing: nobody waits for them, counts on them, or learns from what fails there.
     """
     if transition is Transition.ROLLING and (len(views) > 1 or away) and aspired:
-        chosen = _roll(aspired, views, away=away)
+        chosen = _roll(aspired, views, away=away, given_up=given_up)
         first = False
     else:
         rule = resource_preserving if transition is Transition.RESOURCE_PRESERVING else _availability_preserving
@@ -88,7 +90,12 @@ def _fall_back(
 
 
 def one_ahead(
-    new: Collection[int], struck: Collection[int], views: Mapping[int, View], *, away: bool
+    new: Collection[int],
+    struck: Collection[int],
+    views: Mapping[int, View],
+    *,
+    away: bool,
+    given_up: Collection[int] = (),
 ) -> dict[int, View]:
     """The views, in which versions that nobody has loaded before are to be loaded later by all workers but one.
 
@@ -97,16 +104,17 @@ def one_ahead(
         struck: those of them that ended a worker.
         views: the model on every worker.
         away: there are workers that crashed and will come back.
+        given_up: workers that keep crashing; what they crash over may be good, so they are the last to try it.
     """
     later: dict[int, set[int]] = {worker: set() for worker in views}
     for version in new:
-        first = _pioneer(version, views, alone=not away or version not in struck)
+        first = _pioneer(version, views, given_up, alone=not away or version not in struck)
         for worker in later.keys() - {first}:
             later[worker].add(version)
     return {worker: view._replace(later=frozenset(later[worker])) for worker, view in views.items()}
 
 
-def _pioneer(version: int, views: Mapping[int, View], *, alone: bool) -> int | None:
+def _pioneer(version: int, views: Mapping[int, View], given_up: Collection[int], *, alone: bool) -> int | None:
     """The one worker that may load a version that nobody has loaded before; None when it has to wait.
 
     It is one beside which another serves the model. If there is none, it may be one that nobody else would have to
@@ -115,6 +123,7 @@ def _pioneer(version: int, views: Mapping[int, View], *, alone: bool) -> int | N
     Args:
         version: an aspired version.
         views: the model on every worker; of equals the first is taken.
+        given_up: none of these, unless there are no others.
         alone: also when there is only one worker.
     """
     now = {worker: effective(view.stages, view.previous) for worker, view in views.items()}
@@ -122,8 +131,9 @@ def _pioneer(version: int, views: Mapping[int, View], *, alone: bool) -> int | N
     if at_it or not (alone or len(views) > 1):
         return at_it[0] if at_it else None
     best: int | None = None
+    avoided = given_up if views.keys() - given_up else ()
     for worker, view in views.items():
-        if now[worker].get(version, Stage.ABSENT) is not Stage.ABSENT or version in view.held:
+        if worker in avoided or now[worker].get(version, Stage.ABSENT) is not Stage.ABSENT or version in view.held:
             continue
         others = {stage for other, stages in now.items() if other != worker for stage in stages.values()}
         if Stage.READY in others:
@@ -166,12 +176,15 @@ def _outdated(aspired: Collection[int], now: Mapping[int, Stage]) -> list[int]:
     ]
 
 
-def _roll(aspired: Collection[int], views: Mapping[int, View], *, away: bool) -> dict[int, frozenset[int]]:
+def _roll(
+    aspired: Collection[int], views: Mapping[int, View], *, away: bool, given_up: Collection[int]
+) -> dict[int, frozenset[int]]:
     now = {worker: effective(view.stages, view.previous) for worker, view in views.items()}
     serving = {worker for worker, stages in now.items() if Stage.READY in stages.values()}
     # What a worker must not load now is suspect for the others, too.
-    failed = {v for stages in now.values() for v in aspired if stages.get(v) is Stage.FAILED}
-    failed |= {v for view in views.values() for v in view.held}
+    judges = views.keys() - given_up
+    failed = {v for worker in judges for v in aspired if now[worker].get(v) is Stage.FAILED}
+    failed |= {v for worker in judges for v in views[worker].held}
     chosen: dict[int, frozenset[int]] = {}
     waiting: list[int] = []
     for worker, view in views.items():
@@ -187,13 +200,14 @@ def _roll(aspired: Collection[int], views: Mapping[int, View], *, away: bool) ->
         else:
             chosen[worker] = resource_preserving(aspired, view) | _lent(aspired, now)
     # A worker that serves nothing has begun to switch, or was lost, or is new: the others wait for it.
-    free = len(serving) == len(views) and not away
+    free = serving >= judges and not away
     for worker in waiting:
         next_up = max(_startable(aspired, now[worker], views[worker]), default=None)
         if next_up is None or next_up in failed or not free:
             chosen[worker] = _as_it_is(aspired, now[worker], views[worker])
             continue
-        chosen[worker] = resource_preserving(aspired, views[worker])
+        alone = serving.difference(given_up) <= {worker}
+        chosen[worker] = (_availability_preserving if alone else resource_preserving)(aspired, views[worker])
         free = False
     return chosen
 

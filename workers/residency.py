@@ -148,7 +148,7 @@ class Residency:
         elif resident.state == State.END:
             del self._residents[resident.key]
         elif resident.state < State.UNLOADING and not resident.loading:
-            self._end(resident, _cancelled())
+            self._end(resident, _cancelled(resident))
 
     def release(self, resident: Resident) -> None:
         """To be called when a request let go of a version; frees it if it is being unloaded and was the last."""
@@ -207,7 +207,7 @@ class Residency:
             if resident.wanted:
                 self._to_load.append(resident)
             else:
-                self._end(resident, _cancelled())
+                self._end(resident, _cancelled(resident))
         else:
             resident.servable, resident.signatures = outcome.servable, outcome.signatures
             if resident.wanted:
@@ -215,7 +215,7 @@ class Residency:
                 log.info("Successfully loaded servable version %s", resident)
                 self._move(resident, State.AVAILABLE)
             else:
-                resident.error = _cancelled()
+                resident.error = _cancelled(resident)
                 resident.state = State.UNLOADING
                 self._on_change(resident)
                 self.release(resident)
@@ -231,11 +231,12 @@ class Residency:
         log.error("Loading servable: %s failed: %s", resident, error)
         resident.failures += 1
         if not resident.wanted:
-            self._end(resident, _cancelled())
+            self._end(resident, _cancelled(resident))
         elif error.code in _PERMANENT:
             self._end(resident, error)
         elif resident.failures > self._config.max_num_load_retries:
-            log.error("Loading servable: %s exhausted max_num_retries: %d", resident, self._config.max_num_load_retries)
+            retries = self._config.max_num_load_retries
+            log.info("Retrying of Loading servable: %s exhausted max_num_retries: %d", resident, retries)
             self._end(resident, error)
         else:
             return resident.failures
@@ -273,7 +274,9 @@ class Residency:
             elif deadline_ns <= now_ns and self._executor.abandon(resident):
                 self._let_go(resident)
                 message = f"Loading servable: {resident} takes longer than {seconds:g} s"
-                self._end(resident, ServingError(Code.DEADLINE_EXCEEDED, message) if resident.wanted else _cancelled())
+                self._end(
+                    resident, ServingError(Code.DEADLINE_EXCEEDED, message) if resident.wanted else _cancelled(resident)
+                )
 
     def _move(self, resident: Resident, state: State) -> None:
         resident.state = state
@@ -309,7 +312,9 @@ class Residency:
         return self._loading > 0 or any(r.state == State.UNLOADING for r in self._residents.values())
 
 
-def _cancelled() -> ServingError:
+def _cancelled(resident: Resident) -> ServingError:
+    if resident.state != State.START:
+        log.info("Retrying of Loading servable: %s was cancelled.", resident)
     return ServingError(Code.CANCELLED, "Loading of servable cancelled")
 
 

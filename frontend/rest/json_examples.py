@@ -6,7 +6,7 @@ converted as a whole; the others are gone through value by value, to fail exactl
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from frontend.rest.debug_text import render
 from frontend.rest.json_parse import parse_object, signature_name
@@ -67,12 +67,12 @@ def _example(value: object) -> bytes:
     return example.SerializeToString()
 
 
-def _fill(feature: public.Feature, name: str, values: list[object]) -> None:
+def _fill(feature: public.Feature, name: str, values: list[Any]) -> None:
     types = set(map(type, values))
     if types == _FLOATS:
-        feature.float_list.value.extend(values)  # type: ignore[arg-type]
-    elif types == _INTEGERS and max(values) <= _MAX_INT64:  # type: ignore[type-var, operator]
-        feature.int64_list.value.extend(values)  # type: ignore[arg-type]
+        feature.float_list.value.extend(values)
+    elif types == _INTEGERS and max(values) <= _MAX_INT64:
+        feature.int64_list.value.extend(values)
     else:
         for value in values:
             _add(feature, name, value)

@@ -15,6 +15,7 @@ import re
 import struct
 from array import array
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -85,10 +86,10 @@ def decode_base64(text: str) -> bytes:
     raise invalid_argument("Unable to base64 decode")
 
 
-def _pack_floating(code: str) -> Callable[[list[object]], Packed | None]:
+def _pack_floating(code: str) -> Callable[[list[Any]], Packed | None]:
     structs = _STRUCTS[code]
 
-    def pack(values: list[object]) -> Packed | None:
+    def pack(values: list[Any]) -> Packed | None:
         if not _NUMBERS.issuperset(map(type, values)):
             return None
         count = len(values)
@@ -97,51 +98,51 @@ def _pack_floating(code: str) -> Callable[[list[object]], Packed | None]:
                 return structs[count](*values)
             except OverflowError:
                 pass
-        return array(code, values).tobytes()  # type: ignore[type-var]
+        return array(code, values).tobytes()
 
     return pack
 
 
-def _pack_integers(code: str) -> Callable[[list[object]], Packed | None]:
-    def pack(values: list[object]) -> Packed | None:
+def _pack_integers(code: str) -> Callable[[list[Any]], Packed | None]:
+    def pack(values: list[Any]) -> Packed | None:
         if not _INTEGERS.issuperset(map(type, values)):
             return None
         try:
-            return array(code, values).tobytes()  # type: ignore[type-var]
+            return array(code, values).tobytes()
         except OverflowError:
             return None
 
     return pack
 
 
-def _pack_wrapped(dtype: int) -> Callable[[list[object]], Packed | None]:
+def _pack_wrapped(dtype: int) -> Callable[[list[Any]], Packed | None]:
     pack_int32 = _pack_integers("i")
     narrow = dtypes.DTYPES[dtype].numpy
 
-    def pack(values: list[object]) -> Packed | None:
+    def pack(values: list[Any]) -> Packed | None:
         packed = pack_int32(values)
         return np.frombuffer(packed, "<i4").astype(narrow).tobytes() if isinstance(packed, bytes) else None
 
     return pack
 
 
-def _pack_bools(values: list[object]) -> Packed | None:
-    return bytes(values) if _BOOLS.issuperset(map(type, values)) else None  # type: ignore[arg-type]
+def _pack_bools(values: list[Any]) -> Packed | None:
+    return bytes(values) if _BOOLS.issuperset(map(type, values)) else None
 
 
-def _pack_strings(values: list[object]) -> Packed | None:
+def _pack_strings(values: list[Any]) -> Packed | None:
     if _STRINGS.issuperset(map(type, values)):
         try:
-            return list(map(str.encode, values))  # type: ignore[arg-type]
+            return list(map(str.encode, values))
         except UnicodeEncodeError:
-            return list(map(text_bytes, values))  # type: ignore[arg-type]
+            return list(map(text_bytes, values))
     packed = []
     try:
         for value in values:
             if type(value) is str:
                 packed.append(text_bytes(value))
             elif is_base64_object(value):
-                packed.append(decode_base64(value["b64"]))  # type: ignore[index]
+                packed.append(decode_base64(value["b64"]))
             else:
                 return None
     except ServingError:
@@ -149,11 +150,11 @@ def _pack_strings(values: list[object]) -> Packed | None:
     return packed
 
 
-def _pack_none(values: list[object]) -> Packed | None:
+def _pack_none(values: list[Any]) -> Packed | None:
     return None if values else b""
 
 
-_PACKERS: dict[int, Callable[[list[object]], Packed | None]] = {
+_PACKERS: dict[int, Callable[[list[Any]], Packed | None]] = {
     dtypes.DT_FLOAT: _pack_floating("f"),
     dtypes.DT_DOUBLE: _pack_floating("d"),
     dtypes.DT_INT32: _pack_integers("i"),
@@ -170,6 +171,6 @@ _PACKERS: dict[int, Callable[[list[object]], Packed | None]] = {
 JSON_DTYPES = frozenset(_PACKERS)
 
 
-def packer(dtype: int) -> Callable[[list[object]], Packed | None]:
+def packer(dtype: int) -> Callable[[list[Any]], Packed | None]:
     """The function that packs a list of scalars as `messages.Tensor.data` of a data type, or answers None."""
     return _PACKERS.get(dtype, _pack_none)

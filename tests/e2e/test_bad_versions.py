@@ -21,7 +21,7 @@ BACK_SECONDS = 60.0
 LOAD_SECONDS = 20.0
 # Of the server; much longer than any sample model takes.
 LOAD_TIMEOUT_SECONDS = 5
-DEADLINE_EXCEEDED, INTERNAL = 4, 13
+CANCELLED, DEADLINE_EXCEEDED, INTERNAL = 1, 4, 13
 NAMES = ("m", "other")
 
 
@@ -178,6 +178,27 @@ def test_a_version_that_hangs_while_it_is_loaded_holds_up_nothing(
     assert single.pids("worker") == workers
     (base / "8").unlink()
     take_away(base, 7, rpc)
+
+
+def test_a_version_that_is_deleted_while_it_is_loaded_ends_as_cancelled(
+    single: Server, folder: Path, rpc: Grpc
+) -> None:
+    path = place(folder / "single" / "m", 9, bad_models.hangs_loading)
+    eventually(lambda: rpc.status("m").get(9) == ("LOADING", 0), within=LOAD_SECONDS)
+    shutil.rmtree(path)
+    eventually(lambda: rpc.status("m")[9] == ("END", CANCELLED), within=LOAD_SECONDS)
+    assert both_answer(rpc)
+
+
+def test_a_version_that_failed_is_tried_again_when_its_files_are_mended(
+    folder: Path, model_path: Callable[[str], Path], rpc: Grpc
+) -> None:
+    base, good = folder / "single" / "m", model_path("half_plus_three")
+    place(base, 10, lambda path: garbage(path, good))
+    eventually(lambda: rpc.status("m").get(10, ("", 0))[0] == "END", within=LOAD_SECONDS)
+    shutil.copy(good / "saved_model.pb", base / "10" / "saved_model.pb")
+    eventually(lambda: answer(rpc) == (10, 4.0), within=LOAD_SECONDS)
+    take_away(base, 10, rpc)
 
 
 def test_a_request_that_ends_its_worker_costs_a_restart_and_nothing_else(single: Server, rpc: Grpc) -> None:

@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
+from tests import bad_models
 from tests.e2e.clients import CALL_SECONDS, Grpc, grpc_client, predict_request, raises, set_spec
 from tests.e2e.load import Load
 from tests.e2e.server import Server, eventually, started
@@ -97,7 +98,8 @@ def serve_two(rpc: Grpc, folder: Path, **labels: int) -> None:
 # --- before there is anything ----------------------------------------------------------------------------------------
 
 
-def test_an_empty_configuration_serves_nothing(rpc: Grpc) -> None:
+def test_an_empty_configuration_serves_nothing(server: Server, rpc: Grpc) -> None:
+    assert "Taking no action for empty config." in server.log
     with raises("UNAVAILABLE", "Model labels does not init yet.stable"):
         rpc.predict("two", {}, label="stable")
     with raises("NOT_FOUND", "Servable not found for request: Latest(two)"):
@@ -431,4 +433,23 @@ def test_a_status_is_answered_while_a_reload_waits(rpc: Grpc, folder: Path) -> N
     call = rpc.models.HandleReloadConfigRequest.future(request, timeout=RELOAD_SECONDS)
     assert rpc.status("late") == {7: ("AVAILABLE", 0)}
     with raises("UNKNOWN", "{name: new version: 4}"):
+        call.result()
+
+
+def test_a_model_without_a_name_cannot_be_asked(rpc: Grpc, folder: Path) -> None:
+    reload(rpc, model("", folder / "one"))
+    assert rpc.status("") == {7: ("AVAILABLE", 0)}
+    with raises("INVALID_ARGUMENT", "ModelSpec has no name specified."):
+        rpc.predict("", {"x": 2.0})
+
+
+def test_a_reload_that_waits_holds_up_no_other(rpc: Grpc, folder: Path) -> None:
+    bad_models.hangs_loading(folder / "hanging" / "1")
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.config.append(model("hanging", folder / "hanging"))
+    call = rpc.models.HandleReloadConfigRequest.future(request, timeout=RELOAD_SECONDS)
+    eventually(lambda: rpc.status("hanging") == {1: ("LOADING", 0)}, within=RELOAD_SECONDS)
+    reload(rpc, model("one", folder / "one"))
+    assert y(rpc, "one") == 4.0
+    with raises("UNKNOWN", "{{{name: hanging} due to error: CANCELLED: a later reload removed the model}, }"):
         call.result()

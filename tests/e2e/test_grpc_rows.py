@@ -166,7 +166,7 @@ def test_patterns_of_small_floats_are_their_numbers(rpc: Grpc) -> None:
 def test_types_that_cannot_be_served(rpc: Grpc, number: int) -> None:
     """DT_INVALID as upstream; quantized ones, resources, references and numbers without a meaning."""
     proto = TensorProto(int_val=[1])
-    proto.dtype = number  # type: ignore[assignment]
+    proto.dtype = number
     with raises("INVALID_ARGUMENT", "tensor parsing error: x"):
         send(rpc, "int8", proto)
 

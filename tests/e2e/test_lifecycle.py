@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from bench.switches import most_without
 from tests.e2e.clients import Grpc, grpc_client, raises, rest_client
 from tests.e2e.load import Load
-from tests.e2e.server import Server, entry, eventually, started, write_config
+from tests.e2e.server import START_SECONDS, Server, entry, eventually, started, write_config
 
 SWITCHES = 10
 SWITCH_SECONDS = 20.0
@@ -183,9 +184,20 @@ def test_changes_are_noticed_long_before_the_next_look(
 ) -> None:
     """The period is so long that only notices of the file system can explain it."""
     base = tmp_path / "model"
-    put(base, 1)
+    base.mkdir()
     flags = ("--model_name=m", f"--model_base_path={base}", "--file_system_poll_wait_seconds=600")
-    with started(tmp_path / "server", *flags) as server, grpc_client(f"127.0.0.1:{server.grpc_port}") as client:
+    with (
+        started(tmp_path / "server", *flags, ready=False) as server,
+        grpc_client(f"127.0.0.1:{server.grpc_port}") as client,
+    ):
+        # No port opens before there is a version.
+        eventually(lambda: server.log.count("has registered") == 2, within=START_SECONDS)
+        for port in (server.grpc_port, server.rest_port):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=5)
+        put(base, 1)
+        server.wait_until_ready()
+        assert answer(client, "m") == right(1)
         shutil.copytree(model_path("half_plus_two"), tmp_path / "copy")
         os.rename(tmp_path / "copy", base / "2")
         eventually(lambda: answer(client, "m") == right(2), within=10)

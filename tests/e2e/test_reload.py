@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from tensorflow_serving.apis import model_management_pb2
 
-from tests.e2e.clients import Grpc, grpc_client, raises
+from tests.e2e.clients import CALL_SECONDS, Grpc, grpc_client, predict_request, raises
 from tests.e2e.server import Server, entry, eventually, started, write_config
 
 RELOAD_SECONDS = 30.0
+# Of a request that is under way while its model is removed.
+BUSY_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reloading(folder: Path, model_path: Callable[[str], Path]) -> Iterator[Server]:
     config = write_config(folder / "models.config", entry("two", model_path("half_plus_two").parent))
-    with started(folder / "server", f"--model_config_file={config}", "--max_num_load_retries=0") as server:
+    flags = (f"--model_config_file={config}", "--model_config_file_poll_wait_seconds=0", "--max_num_load_retries=0")
+    with started(folder / "server", *flags) as server:
         yield server
 
 
@@ -124,12 +127,41 @@ def test_a_model_moves_to_a_folder_with_a_higher_version_and_back(
         )
 
 
-def test_sighup_reads_the_file_again(
+def test_a_model_that_is_removed_while_it_works_ends_when_its_requests_have(
+    client: Grpc, model_path: Callable[[str], Path]
+) -> None:
+    two = {"two": model_path("half_plus_two").parent}
+    reload(client, two | {"slow": model_path("slow").parent})
+    request = predict_request("slow", {"seconds": [BUSY_SECONDS]})
+    call = client.prediction.Predict.future(request, timeout=CALL_SECONDS)
+    # What comes after it on the channel finds it at work.
+    assert client.arrays("two", {"x": [2.0]})["y"].tolist() == [3.0]
+    reload(client, two)
+    with raises("NOT_FOUND", "Servable not found for request: Latest(slow)"):
+        client.predict("slow", {"seconds": [0.0]})
+    assert client.status("slow") == {1: ("UNLOADING", 0)}
+    assert call.result().outputs["seconds"].float_val == [BUSY_SECONDS]
+    eventually(lambda: client.status("slow") == {1: ("END", 0)}, within=RELOAD_SECONDS)
+
+
+def test_without_polling_only_sighup_reads_the_file_again(
     reloading: Server, folder: Path, client: Grpc, model_path: Callable[[str], Path]
 ) -> None:
-    write_config(folder / "models.config", entry("three", model_path("half_plus_three").parent))
+    base = folder / "growing"
+    base.mkdir()
+    (base / "1").symlink_to(model_path("half_plus_two"))
+    reload(client, {"growing": base})
+    write_config(folder / "models.config", entry("fresh", model_path("half_plus_three").parent))
+    # The server looks at the folders meanwhile, at least twice after 2 has gone, and not at the file.
+    (base / "2").symlink_to(model_path("half_plus_two"))
+    eventually(lambda: client.status("growing").get(2) == ("AVAILABLE", 0), within=10)
+    (base / "2").unlink()
+    eventually(lambda: client.status("growing")[2] == ("END", 0), within=10)
+    with raises("NOT_FOUND", "Could not find any versions of model fresh"):
+        client.status("fresh")
     reloading.signal(signal.SIGHUP)
-    eventually(lambda: y(client, "three") == [4.0], within=RELOAD_SECONDS)
+    eventually(lambda: y(client, "fresh") == [4.0], within=RELOAD_SECONDS)
+    eventually(lambda: client.status("growing")[1] == ("END", 0), within=RELOAD_SECONDS)
     write_config(folder / "models.config", entry("two", model_path("half_plus_two").parent))
     reloading.signal(signal.SIGHUP)
     eventually(lambda: y(client, "two") == [3.0], within=RELOAD_SECONDS)
@@ -139,7 +171,12 @@ def test_the_file_is_polled(tmp_path: Path, model_path: Callable[[str], Path]) -
     config = tmp_path / "models.config"
     two, three = model_path("half_plus_two").parent, model_path("half_plus_three").parent
     write_config(config, entry("model", two))
-    flags = (f"--model_config_file={config}", "--model_config_file_poll_wait_seconds=1")
+    # New models are looked for at once, whether folders are looked at again and again or not.
+    flags = (
+        f"--model_config_file={config}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--file_system_poll_wait_seconds=0",
+    )
     with (
         started(tmp_path / "server", *flags) as server,
         grpc_client(f"127.0.0.1:{server.grpc_port}") as client,
@@ -150,3 +187,16 @@ def test_the_file_is_polled(tmp_path: Path, model_path: Callable[[str], Path]) -
         config.write_text("model_config_list { what }")
         eventually(lambda: "Error parsing text-format tensorflow.serving.ModelServerConfig" in server.log, within=10)
         assert (y(client, "model"), y(client, "another")) == ([3.0], [4.0])
+        write_config(config, entry("model", Path("here")))
+        refused = "PollFilesystemAndReloadConfig failed to ReloadConfig: INVALID_ARGUMENT: Expected model model to have"
+        eventually(lambda: refused in server.log, within=10)
+        config.unlink()
+        missing = f"Failed to read ModelServerConfig file: NOT_FOUND: {config}; No such file or directory"
+        eventually(lambda: missing in server.log, within=10)
+        assert (y(client, "model"), y(client, "another")) == ([3.0], [4.0])
+        write_config(config, entry("another", two))
+        eventually(lambda: client.status("model") == {1: ("END", 0)}, within=10)
+        # Another place with the same version is the same servable.
+        assert y(client, "another") == [4.0]
+        # What stays wrong is said once.
+        assert server.log.count(refused) == server.log.count(missing) == 1

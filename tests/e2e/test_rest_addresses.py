@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 from typing import Any
 
 import pytest
@@ -108,6 +111,26 @@ def versions(*numbers: int) -> dict[str, Any]:
 )
 def test_urls_of_get(api: Rest, path: str, expected: Any) -> None:
     assert rest_outcome(call(api, "GET", path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/models/%zz"),
+        ("GET", "/v1/models/half_plus_two%2"),
+        ("GET", "/v1/models/half_plus_two%/metadata"),
+        ("POST", "/v1/models/half_plus_two%zz:predict"),
+        ("POST", "/v1/models/half_plus_two/labels/%G1:predict"),
+    ],
+)
+def test_escapes_that_are_none(api: Rest, method: str, path: str) -> None:
+    # `requests` would mend them.
+    connection = http.client.HTTPConnection(api.root.removeprefix("http://"), timeout=CALL_SECONDS)
+    with contextlib.closing(connection):
+        for _ in range(2):  # the connection is as good as before
+            connection.request(method, path, b"{}" if method == "POST" else None)
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())["error"]) == malformed(method, path)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,16 @@ def test_a_bad_config_file(tmp_path: Path) -> None:
     assert "Error parsing text-format tensorflow.serving.ModelServerConfig: 2:" in stderr
 
 
+def test_labels_of_versions_that_cannot_be_there_yet(tmp_path: Path, model_path: Callable[[str], Path]) -> None:
+    labels = 'version_labels { key: "stable" value: 1 }'
+    config = write_config(tmp_path / "models.config", entry("two", model_path("half_plus_two").parent, labels))
+    stdout, _ = fails(tmp_path, f"--model_config_file={config}")
+    assert stdout == (
+        "Failed to start server. Error: FAILED_PRECONDITION: Request to assign label to version 1 of model two, "
+        "which is not currently available for inference\n"
+    )
+
+
 def test_a_model_that_does_not_load(tmp_path: Path, model_path: Callable[[str], Path]) -> None:
     config = write_config(
         tmp_path / "models.config",

@@ -108,6 +108,17 @@ def test_a_failed_version_is_tried_again_when_its_files_have_changed_and_rest(wo
     assert world.states() == {1: State.AVAILABLE}
 
 
+def test_other_files_and_another_place_of_a_good_version_change_nothing(world: World) -> None:
+    serving(world, 1)
+    for _ in range(3):
+        world.disk("m", [1], stamps={1: "others"})
+        assert world.wants() == [("m", 1)]
+    assert world.manager.apply(config("m", base="/elsewhere")) == ([], ["m"])
+    world.disk("m", [1], stamps={1: "others still"})
+    assert world.wants() == [("m", 1)]
+    assert world.states() == {1: State.AVAILABLE}
+
+
 def test_a_failed_version_that_went_and_came_back_is_tried_again(world: World) -> None:
     world.disk("m", [1])
     world.wants()

@@ -105,6 +105,17 @@ def test_the_older_enum_names_the_platform_too() -> None:
     assert models["m"].platform == "tensorflow"
 
 
+@pytest.mark.parametrize("name", ["", " ", "a/b:c", "ä\n"])
+def test_a_name_may_be_anything(name: str) -> None:
+    assert read_models(config(entry(name)), None) == {name: ModelSettings(name, "/models/m")}
+
+
+def test_two_models_may_share_a_base_path() -> None:
+    models = read_models(config(entry("a", "/models/m"), entry("b", "/models/m")), None)
+    assert models is not None
+    assert {settings.base_path for settings in models.values()} == {"/models/m"}
+
+
 @pytest.mark.parametrize("path", ["/", "/models/m", "gs://bucket/m", "s3://b", "file:///models/m"])
 def test_base_path_that_is_accepted(path: str) -> None:
     assert read_models(config(entry(base_path=path)), None) == {"m": ModelSettings("m", path)}

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from control.absences import LIMIT_SECONDS
 from control.manager import Manager
 from control.plane import FLUSH_SECONDS, Plane
 from control.storage import Discovery, Version
+from control.transition import Transition
 from control.watch import Sight
 from protos.errors import ServingError
 from protos.messages import (
@@ -70,7 +72,7 @@ class FakeLoop:
 class Rig:
     """A plane with its surroundings."""
 
-    def __init__(self) -> None:
+    def __init__(self, transition: Transition = Transition.AVAILABILITY_PRESERVING) -> None:
         self.loop = FakeLoop()
         self.sent: list[tuple[bytes, Any]] = []
         self.failures: list[ServingError] = []
@@ -78,7 +80,7 @@ class Rig:
         self.due: list[str] = []
         self.seq = 0
         self.said: dict[int, State] = {}
-        self.manager = Manager(periodic=False, allow_unavailable_labels=False)
+        self.manager = Manager(periodic=False, allow_unavailable_labels=False, transition=transition)
         loop: Any = self.loop
         self.plane = Plane(
             loop,
@@ -300,6 +302,23 @@ def test_a_silent_worker_is_reported_and_dropped(rig: Rig) -> None:
     rig.plane.tick()
     assert set(rig.hanging) == {"worker-0", "frontend-0"}
     assert rig.take(Catalog)[-1].workers == []
+
+
+def test_a_rolling_switch_goes_on_when_a_worker_has_been_lost_for_long() -> None:
+    rig = Rig(Transition.ROLLING)
+    rig.plane.apply(config("m"))
+    for index in range(2):
+        rig.join("worker", index)
+    serving(rig)
+    rig.plane.peers.drop("worker", "worker-1")
+    rig.disk(2)
+    rig.plane.tick()
+    rig.loop.advance(LIMIT_SECONDS)
+    assert rig.take(Desired) == []
+    rig.say(b"worker-0", Heartbeat(epoch=1 << 60))
+    rig.plane.tick()
+    rig.loop.advance(1.0)
+    assert [[one.version for one in list_.servables] for list_ in rig.take(Desired)] == [[2, 1]]
 
 
 def test_a_failed_start_is_fatal(rig: Rig) -> None:

@@ -113,7 +113,7 @@ def test_what_does_not_start(argv: list[str], error: str) -> None:
 
 def test_defaults() -> None:
     started = plan(BASE)
-    assert started.worker == WorkerConfig(num_load_threads=CPUS, num_run_threads=CPUS)
+    assert started.worker == WorkerConfig(num_load_threads=CPUS, num_run_threads=CPUS, load_timeout_seconds=3600.0)
     assert started.frontend == FrontendConfig()
     assert started.devices == (Device("cpu:0", "-1"),)
     assert started.num_frontends == 3
@@ -169,6 +169,13 @@ def test_what_front_ends_are_told(flag: str, field: str, value: Any) -> None:
         ("--max_num_load_retries=-1", "max_num_load_retries", 0),
         ("--load_retry_interval_micros=-1", "load_retry_interval_micros", 0),
         ("--load_retry_interval_micros=77", "load_retry_interval_micros", 77),
+        ("--load_timeout_seconds=0", "load_timeout_seconds", 0.0),
+        ("--enable_model_warmup=false", "warmup", False),
+        ("--num_request_iterations_for_warmup=3", "warmup_iterations", 3),
+        ("--num_request_iterations_for_warmup=0", "warmup_iterations", 1),
+        ("--num_request_iterations_for_warmup=-3", "warmup_iterations", 1),
+        ("--auto_warmup", "auto_warmup", True),
+        ("--load_timeout_seconds=.5", "load_timeout_seconds", 0.5),
     ],
 )
 def test_what_workers_are_told(flag: str, field: str, value: Any) -> None:

@@ -71,9 +71,11 @@ class Fleet:
         self.stages: list[dict[int, Stage]] = [{1: READY} for _ in range(workers)]
         self.breaks = breaks
 
-    def obey(self, aspired: Collection[int]) -> None:
-        decided = decide(ROLLING, aspired, dict(enumerate(View(dict(stages)) for stages in self.stages)))
-        for worker, stages in enumerate(self.stages):
+    def obey(self, aspired: Collection[int], *, lost: Collection[int] = (), given_up: Collection[int] = ()) -> None:
+        views = {worker: View(dict(stages)) for worker, stages in enumerate(self.stages) if worker not in lost}
+        decided = decide(ROLLING, aspired, views, given_up=given_up)
+        for worker in views:
+            stages = self.stages[worker]
             for version in decided[worker]:
                 if stages.get(version, ABSENT) is ABSENT:
                     stages[version] = LOADING
@@ -121,6 +123,36 @@ def test_never_more_than_one_worker_is_without_the_model(data: st.DataObject, wo
     assert all({v for v, stage in stages.items() if stage is READY} == {goals[-1]} for stages in fleet.stages)
 
 
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), workers=st.integers(2, 4))
+def test_a_worker_that_crashes_for_ever_neither_stops_the_others_nor_is_relied_on(
+    data: st.DataObject, workers: int
+) -> None:
+    fleet = Fleet(workers, breaks=())
+    crashing = data.draw(st.integers(0, workers - 1))
+    fleet.stages[crashing] = {}
+    steady = [worker for worker in range(workers) if worker != crashing]
+
+    def turn(goal: int) -> None:
+        lost = [crashing] if data.draw(st.booleans()) else []
+        if lost:
+            fleet.stages[crashing] = {}
+        fleet.obey([goal], lost=lost, given_up=[crashing])
+        if busy := fleet.busy():
+            fleet.step(*data.draw(st.sampled_from(busy)))
+        assert any(READY in fleet.stages[worker].values() for worker in steady)
+
+    for goal in data.draw(st.lists(st.integers(2, 4), max_size=3)):
+        for _ in range(data.draw(st.integers(0, 20))):
+            turn(goal)
+    for _ in range(30):
+        turn(2)
+        for worker, version in fleet.busy():
+            if worker in steady:
+                fleet.step(worker, version)
+    assert all(fleet.stages[worker].get(2) is READY for worker in steady)
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_a_bad_version_costs_one_worker_a_moment(workers: int) -> None:
     fleet = Fleet(workers, breaks=[(worker, 2) for worker in range(workers)])
@@ -132,6 +164,42 @@ def test_a_bad_version_costs_one_worker_a_moment(workers: int) -> None:
         fleet.step(*fleet.busy()[0])
     assert all(stages[1] is READY for stages in fleet.stages)
     assert [stages.get(2) for stages in fleet.stages] == [FAILED] + [None] * (workers - 1)
+
+
+@pytest.mark.parametrize(
+    ("story", "stages", "given_up", "desired"),
+    [
+        ("one is waited for", [{1: READY}, {1: READY}, {}], [], [[1], [1], [2]]),
+        ("one that was given up is not", [{1: READY}, {1: READY}, {}], [2], [[], [1], [2]]),
+        ("the others still go one at a time", [{2: LOADING}, {1: READY}, {}], [2], [[2], [1], [2]]),
+        ("then the next", [{2: READY}, {1: READY}, {}], [2], [[2], [], [2]]),
+        ("the last that can be counted on loads first", [{1: READY}, {}], [1], [[1, 2], [2]]),
+        ("it goes on so", [{1: READY, 2: LOADING}, {}], [1], [[1, 2], [2]]),
+        ("the old one goes", [{1: READY, 2: READY}, {}], [1], [[2], [2]]),
+        ("one that is just there is not counted on", [{1: READY}, {2: READY}], [1], [[1, 2], [2]]),
+        ("not even with an old version", [{1: READY}, {1: READY}], [1], [[1, 2], [1]]),
+        ("it has its turn, too", [{2: READY}, {1: READY}], [1], [[2], []]),
+        ("a failure there says nothing", [{1: READY}, {1: READY}, {2: FAILED}], [2], [[], [1], [1, 2]]),
+        ("elsewhere it does", [{2: FAILED}, {1: READY}, {}], [2], [[1, 2], [1], [2]]),
+        ("all were given up: one loads first", [{1: READY}, {1: READY}], [0, 1], [[1, 2], [1]]),
+    ],
+)
+def test_rolling_does_not_wait_for_workers_that_were_given_up(
+    story: str, stages: list[Mapping[int, Stage]], given_up: list[int], desired: list[Collection[int]]
+) -> None:
+    decided = decide(ROLLING, [2], dict(enumerate(map(View, stages))), given_up=given_up)
+    assert [set(decided[worker]) for worker in range(len(stages))] == [set(versions) for versions in desired], story
+
+
+def test_what_a_worker_that_was_given_up_must_not_load_is_tried_by_the_others() -> None:
+    views = {1: View({}, held=frozenset({2})), 2: View({1: READY}), 3: View({1: READY})}
+    assert decide(ROLLING, [2], views)[2] == {1}
+    assert decide(ROLLING, [2], views, given_up=[1]) == {1: {1}, 2: set(), 3: {1}}
+
+
+def test_without_the_worker_that_was_given_up_one_alone_loads_before_it_unloads() -> None:
+    assert decide(ROLLING, [2], {7: View({1: READY})}, away=True) == {7: {1}}
+    assert decide(ROLLING, [2], {7: View({1: READY})}, away=False) == {7: {1, 2}}
 
 
 @pytest.mark.parametrize("stages", [[{1: READY}], [{1: READY}, {1: READY}]])

@@ -88,7 +88,7 @@ def test_a_call_made_of_reflection_alone(front: Front) -> None:
         method = channel.unary_unary(f"/{service.full_name}/Predict", type(request).SerializeToString)
         with pytest.raises(grpc.RpcError) as raised:
             method(request, timeout=10)
-        assert raised.value.details() == "Servable not found for request: Latest(nobody)"  # type: ignore[attr-defined]
+        assert raised.value.details() == "Servable not found for request: Latest(nobody)"
         # And one that is answered.
         metadata = service.FindMethodByName("GetModelMetadata")
         question = GetMessageClass(metadata.input_type)(metadata_field=["signature_def"])
@@ -198,7 +198,7 @@ def test_bad_requests(front: Front, path: bytes, data: bytes, status: grpc.Statu
     with front.client() as channel:
         with pytest.raises(grpc.RpcError) as raised:
             next(channel.stream_stream(path.decode())(iter([data]), timeout=10))
-        assert raised.value.code() is status  # type: ignore[attr-defined]
+        assert raised.value.code() is status
 
 
 # --- extensions, of which the public API has none --------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -550,7 +550,10 @@ def test_a_handler_that_fails_at_the_end(caplog: pytest.LogCaptureFixture) -> No
             raise KeyError("a bug at the end")
 
     with Grpc() as doors, channel_to(doors) as channel:
-        make: Callable[[StreamingCall], Talk] = lambda call: Clumsy(call, doors.service)  # noqa: E731
+
+        def make(call: StreamingCall) -> Talk:
+            return Clumsy(call, doors.service)
+
         doors.service.table[b"/test/Clumsy"] = StreamingMethod(make)
         assert list(channel.unary_stream("/test/Clumsy")(b"one", timeout=10)) == [b"one!"]
         assert "a bug at the end" in caplog.text

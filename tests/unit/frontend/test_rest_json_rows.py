@@ -328,7 +328,7 @@ def test_the_row_with_four_types() -> None:
     assert row_format
     by_alias = dict(zip(known.inputs, found, strict=True))
     assert by_alias["int_tensor"].shape == (2, 3, 2)
-    numbers = np.frombuffer(by_alias["int_tensor"].data, "<i4")  # type: ignore[call-overload]
+    numbers = np.frombuffer(by_alias["int_tensor"].data, "<i4")
     assert numbers.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2]
     assert by_alias["str_tensor"] == Tensor(DT_STRING, (2, 2), [b"foo", b"bar", b"baz", b"bat"])
     assert by_alias["float_tensor"] == Tensor(DT_FLOAT, (2, 2), struct.pack("<4f", 1.0, math.nan, 2.0, math.inf))

@@ -132,7 +132,7 @@ def test_nan_and_signs_of_zero() -> None:
     _, tensors = parse_predict(b'{"instances": [NaN, -NaN, -0.0, -0, 2.22507e-308, -2.22507e-308]}').tensors(
         signature(x=FLOAT)
     )
-    found = np.frombuffer(tensors[0].data, "<f4")  # type: ignore[call-overload]
+    found = np.frombuffer(tensors[0].data, "<f4")
     assert np.isnan(found[:2]).all()
     assert found[2:].tolist() == [0.0] * 4
     assert np.signbit(found[2:]).tolist() == [True, False, False, True]

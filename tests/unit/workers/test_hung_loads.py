@@ -92,7 +92,7 @@ def test_a_load_that_takes_too_long(
     assert made.retries == 0
 
 
-def test_a_load_waits_for_ever_by_default(parts: Callable[..., Any], hanging: Hanging, slow_path: str) -> None:
+def test_a_load_waits_for_ever_without_a_limit(parts: Callable[..., Any], hanging: Hanging, slow_path: str) -> None:
     made = parts(WorkerConfig(num_load_threads=1))
     made.residency.apply(want(hung=slow_path))
     assert hanging.begun.wait(PATIENCE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -272,6 +273,53 @@ def test_retries_with_a_pause(parts: Callable[..., Any], loads: Loads, seen: Cal
     assert not made.residency.busy
 
 
+def test_what_the_log_says_of_retries(
+    parts: Callable[..., Any], loads: Loads, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = parts(WorkerConfig(max_num_load_retries=1, load_retry_interval_micros=0))
+    with caplog.at_level(logging.INFO):
+        made.residency.apply(want(1))
+        for _ in range(2):
+            loads.end("/m/1", ServingError(Code.INTERNAL, "flaky"))
+        made.until(lambda: made.states() == {("m", 1): END}, "given up")
+    what = "Loading servable: {name: m version: 1}"
+    said = [record.getMessage() for record in caplog.records if record.getMessage().find("oading servable:") >= 0]
+    assert said == [
+        f"{what} failed: INTERNAL: flaky",
+        f"Retrying of {what} retry: 1",
+        f"{what} failed: INTERNAL: flaky",
+        f"Retrying of {what} exhausted max_num_retries: 1",
+    ]
+    assert "Servable {name: m version: 1} cannot be loaded: INTERNAL: flaky" in caplog.text
+
+
+def test_what_the_log_says_of_a_load_that_is_not_wanted_any_more(
+    parts: Callable[..., Any], loads: Loads, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = parts()
+    with caplog.at_level(logging.INFO):
+        made.residency.apply(want(1, 2))
+        loads.end("/m/1", ServingError(Code.INTERNAL, "flaky"))
+        made.until(lambda: made.retries == 1 and len(loads.begun) == 2, "one waits, the other loads")
+        made.residency.apply([])
+        loads.end("/m/2")
+        made.until(lambda: not made.residency.busy, "gone")
+    for version in (1, 2):
+        text = f"Retrying of Loading servable: {{name: m version: {version}}} was cancelled."
+        assert caplog.text.count(text) == 1
+
+
+def test_another_path_of_a_version_that_is_there_changes_nothing(parts: Callable[..., Any], loads: Loads) -> None:
+    made = parts()
+    made.residency.apply(want(1))
+    loads.end("/m/1")
+    made.until(lambda: made.residency.available, "AVAILABLE")
+    made.residency.apply(want(1, path="/other"))
+    made.turn()
+    assert loads.begun == ["/m/1"]
+    assert history(made, 1) == [START, LOADING, AVAILABLE]
+
+
 def test_a_retry_that_works(parts: Callable[..., Any], loads: Loads) -> None:
     made = parts(WorkerConfig(load_retry_interval_micros=-1))  # negative: no pause
     made.residency.apply(want(1))
@@ -292,7 +340,9 @@ def test_others_load_while_one_waits_for_its_retry(parts: Callable[..., Any], lo
 
 
 @pytest.mark.parametrize(
-    "code", [Code.NOT_FOUND, Code.INVALID_ARGUMENT, Code.UNIMPLEMENTED, Code.FAILED_PRECONDITION], ids=str
+    "code",
+    [Code.NOT_FOUND, Code.INVALID_ARGUMENT, Code.UNIMPLEMENTED, Code.FAILED_PRECONDITION, Code.DATA_LOSS],
+    ids=str,
 )
 def test_permanent_errors_are_not_retried(parts: Callable[..., Any], loads: Loads, code: Code) -> None:
     made = parts()

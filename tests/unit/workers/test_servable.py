@@ -19,9 +19,10 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from protos import public
 from protos.dtypes import DT_BOOL, DT_FLOAT, DT_STRING, DTYPES
 from protos.errors import Code, ServingError
+from protos.messages import WorkerConfig
 from tests.models import DTYPE_NAMES
 from tests.reference import ctr, ctr_id, mlp
-from workers import servable
+from workers import loading, servable
 from workers.run_mode import Lane
 from workers.sample_model import PREDICT, Signature, save
 from workers.servable import Prepared, Servable
@@ -101,6 +102,15 @@ def test_other_tags(model_path: Callable[[str], Path], tags: tuple[str, ...]) ->
         f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}. To inspect available tag-sets "
         "in the SavedModel, please use the SavedModel CLI: `saved_model_cli`"
     )
+
+
+@pytest.mark.parametrize(("tags", "code"), [(("serve",), None), (("serve", "gpu"), Code.NOT_FOUND)])
+def test_the_tags_of_the_configuration_count(
+    model_path: Callable[[str], Path], tags: tuple[str, ...], code: Code | None
+) -> None:
+    outcome = loading.load(str(model_path("half_plus_two")), WorkerConfig(saved_model_tags=tags), lambda: True)
+    assert (outcome.error and outcome.error.code) == code
+    outcome.discard()
 
 
 def test_one_of_several_meta_graphs_by_its_exact_tags(tmp_path: Path) -> None:

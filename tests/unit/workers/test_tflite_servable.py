@@ -118,6 +118,17 @@ def test_a_model_with_an_operation_that_there_is_not_fails_when_it_is_loaded() -
     assert caught.value.code == Code.INTERNAL
 
 
+@pytest.mark.parametrize(("dtype", "number"), [(np.float16, 10), (np.float64, 11), (np.int16, None), (np.bool_, None)])
+def test_types_that_tensors_of_a_model_may_have(dtype: type, number: int | None) -> None:
+    details = {"name": "x", "index": 0, "shape_signature": [1], "dtype": dtype}
+    if number is None:
+        assert tflite._Tensor(details).name == "x"
+        return
+    with pytest.raises(ServingError) as caught:
+        tflite._Tensor(details)
+    assert (caught.value.code, caught.value.message) == (Code.INTERNAL, f"Unknown TfLite type: {number}")
+
+
 def test_a_signature_that_there_is_not(mixed: TfliteServable) -> None:
     with pytest.raises(ServingError, match='Serving signature key "other" not found') as caught:
         mixed.prepared("other", ())
