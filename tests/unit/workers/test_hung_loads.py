@@ -17,6 +17,7 @@ import pytest
 from protos.errors import Code, ServingError
 from protos.heap import give_back_freed_memory
 from protos.messages import DesiredServable, State, WorkerConfig
+from tests.loops import wait_until
 from workers import loading, servable
 from workers.sample_model import PREDICT, Signature, save
 from workers.servable import Servable
@@ -201,7 +202,8 @@ def test_a_failed_load_leaves_nothing_behind(large: Path, tmp_path: Path) -> Non
     before = resident_mb(), threads(), files()
     repeat(tmp_path / "1", 30)
     assert resident_mb() - before[0] < _MEGABYTES / 2
-    assert (threads(), files()) == before[1:]
+    # Threads of TensorFlow's may end a moment after their work.
+    wait_until(lambda: threads() <= before[1] and files() <= before[2])
 
 
 def test_an_unloaded_version_leaves_nothing_behind(large: Path) -> None:
@@ -209,7 +211,8 @@ def test_an_unloaded_version_leaves_nothing_behind(large: Path) -> None:
     before = resident_mb(), threads(), files()
     repeat(large, 30)
     assert resident_mb() - before[0] < _MEGABYTES / 2
-    assert (threads(), files()) == before[1:]
+    # Threads of TensorFlow's may end a moment after their work.
+    wait_until(lambda: threads() <= before[1] and files() <= before[2])
 
 
 def test_memory_of_an_unloaded_version_returns_to_the_system(large: Path) -> None:
