@@ -18,6 +18,7 @@ from functools import partial
 import msgspec
 import zmq
 
+from control.blame import is_evidence
 from control.children import (
     RunDirectory,
     bind_unix,
@@ -86,6 +87,8 @@ class App:
         self._bulk = [f"frontend-bulk-{index}" for index in range(startup.num_bulk_frontends)]
         self._frontends = self._doors + self._bulk
         self._signals: list[signal.Signals] = []
+        # Pids of children that were killed because they hung.
+        self._hung: set[int] = set()
         self._failure: ServingError | None = None
         self._reading: asyncio.Future[ModelServerConfig] | None = None
         self._unix: socket.socket | None = None
@@ -155,9 +158,14 @@ class App:
             allow_unavailable_labels=options.allow_version_labels_for_unavailable_models,
             transition=startup.transition,
             transitions=startup.transitions,
+            quarantine_after_crashes=options.quarantine_after_crashes,
         )
         self._fleet = OwnWorkers(
-            startup.devices, self._supervisor, control=lambda: local_endpoint(self._server.endpoint), run=run
+            startup.devices,
+            self._supervisor,
+            control=lambda: local_endpoint(self._server.endpoint),
+            run=run,
+            record=options.quarantine_after_crashes > 0,
         )
         self._recycler = Recycler(
             self._fleet,
@@ -236,6 +244,7 @@ class App:
         pid = self._supervisor.pid(name)
         if pid is not None:
             LOGGER.error("Killing %s (pid %d)", name, pid)
+            self._hung.add(pid)
             self._supervisor.kill(name)
 
     def look_at(self, due: Collection[str]) -> None:
@@ -244,8 +253,12 @@ class App:
 
     def _child_ended(self, ended: Exit) -> None:
         role = WORKER if ended.name in self._fleet.names else FRONTEND
+        hung = ended.pid in self._hung
+        self._hung.discard(ended.pid)
         self._plane.peers.drop(role, ended.name)
         if role == WORKER:
+            running = self._fleet.was_running(ended)
+            self._plane.worker_ended(ended.name, running, evidence=is_evidence(ended.returncode, hung=hung))
             self._fleet.ended(ended.name)
 
     def _on_signal(self, number: signal.Signals) -> None:

@@ -90,6 +90,8 @@ class Board:
         # One entry for every version ever seen.
         self._ended: dict[str, dict[int, Ended]] = {}
         self._aspired: dict[str, frozenset[int]] = {}
+        # Not to be loaded or served by anybody, and why.
+        self._barred: dict[str, dict[int, Ended]] = {}
 
     def add_worker(self, entry: WorkerEntry, failed: Mapping[Key, Ended]) -> None:
         """A worker has registered; `failed` it is not to try. One that is known already stays as it is."""
@@ -163,6 +165,16 @@ class Board:
                 worker.states.setdefault(name, {})[version] = report
                 self._note(name, version, why)
 
+    def bar(self, key: Key, why: Ended) -> None:
+        """No worker is to have `key`, wherever it is now; it has ended when none has it any more."""
+        name, version = key
+        self._barred.setdefault(name, {})[version] = why
+        self._note(name, version, None)
+
+    def barred(self, model: str) -> Collection[int]:
+        """Versions of `model` that no worker is to have."""
+        return self._barred.get(model, {}).keys()
+
     def _note(self, name: str, version: int, ended: Ended | None) -> None:
         known = self._ended.setdefault(name, {})
         if ended is not None:
@@ -180,8 +192,9 @@ class Board:
             self.forgive((model, version))
 
     def forgive(self, key: Key) -> None:
-        """Let workers on which `key` failed try it again."""
+        """Let workers on which `key` failed, or all from which it was barred, try it again."""
         name, version = key
+        self._barred.get(name, {}).pop(version, None)
         for worker in self._workers.values():
             if _failed(worker.states.get(name, {}).get(version)):
                 del worker.states[name][version]
@@ -215,7 +228,8 @@ class Board:
 
     def model(self, name: str) -> list[VersionEntry]:
         """All versions ever seen of a model, summed, highest first."""
-        aspired = self.aspired(name)
+        barred = self._barred.get(name, {})
+        aspired = self.aspired(name) - barred.keys()
         workers = [self._workers[worker_id] for worker_id in self.worker_ids()]
         states = [(worker.entry.id, worker.states.get(name, {})) for worker in workers]
         return [
@@ -223,7 +237,7 @@ class Board:
                 version,
                 [(worker_id, known.get(version)) for worker_id, known in states],
                 aspired=version in aspired,
-                ended=ended,
+                ended=barred.get(version, ended),
                 leaving=[w.entry.id for w in workers if version in w.leaving.get(name, ())],
             )
             for version, ended in sorted(self._ended.get(name, {}).items(), reverse=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from control.devices import Device
 from control.supervisor import ChildSpec
 from protos.channel import ENV_BIND, ENV_BULK, ENV_BULK_BIND, ENV_CONTROL, ENV_NAME
+from protos.flight_record import ENV_FLIGHT_RECORD
 
 ENV_DEVICE = "TENSORMUX_DEVICE"
 ENV_GRPC_UNIX_FD = "TENSORMUX_GRPC_UNIX_FD"
@@ -29,9 +30,10 @@ _LOCK = "control.lock"
 
 
 class RunDirectory:
-    """A directory for the sockets between processes, which only this user can enter; removed at the end.
+    """A directory for the sockets between processes, and what workers record, which only this user can enter.
 
-    What a control process that was killed has left behind goes when the next one starts: a live one holds a lock.
+    It is removed at the end. What a control process that was killed has left behind goes when the next one starts: a
+    live one holds a lock.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,10 @@ class RunDirectory:
     def ipc(self, name: str) -> str:
         """The ZeroMQ endpoint for a socket file `name` in it."""
         return f"ipc://{self.path}/{name}"
+
+    def flight_record(self, name: str, generation: int) -> str:
+        """The file in which one life of a worker records what it runs."""
+        return f"{self.path}/{name}-{generation}.flight"
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
@@ -135,8 +141,8 @@ def local_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def worker_spec(name: str, device: Device, *, control: str, run: RunDirectory) -> ChildSpec:
-    """The worker of one device."""
+def worker_spec(name: str, device: Device, *, control: str, run: RunDirectory, record: bool = False) -> ChildSpec:
+    """The worker of one device; `record`: it is to record what it runs."""
 
     def env(generation: int) -> Mapping[str, str]:
         # An endpoint is never used twice: a message for an earlier life must not reach a later one.
@@ -145,6 +151,8 @@ def worker_spec(name: str, device: Device, *, control: str, run: RunDirectory) -
             **_common_env(name, control),
             ENV_BIND: bind,
             ENV_DEVICE: device.name,
+            # Empty for none: nothing of the kind is inherited from control's own environment.
+            ENV_FLIGHT_RECORD: run.flight_record(name, generation) if record else "",
             "CUDA_VISIBLE_DEVICES": device.cuda_visible_devices,
         }
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Collection, Sequence
 
+from control.catalog import Key
 from control.children import RunDirectory, worker_spec
 from control.devices import Device
 from control.peers import WORKER
 from control.plane import Plane
 from control.recycle import Vitals
-from control.supervisor import Supervisor
+from control.supervisor import Exit, Supervisor
+from protos.flight_record import read
 
 # A worker that is being replaced may take so long to finish what it has.
 _GRACE_SECONDS = 60.0
 
 
 class OwnWorkers:
-    """Their names, and the acts that `control.recycle` consists of.
+    """Their names, what they ran when they ended, and the acts that `control.recycle` consists of.
+
+    Args:
+        devices: one worker each.
+        supervisor: starts them.
+        control: where they find control.
+        run: for their files.
+        record: they are to record what they run.
 
     Attributes:
         names: of all that are started here, successors and those on their way out among them; the set stays the same
@@ -24,11 +35,18 @@ class OwnWorkers:
     """
 
     def __init__(
-        self, devices: Sequence[Device], supervisor: Supervisor, *, control: Callable[[], str], run: RunDirectory
+        self,
+        devices: Sequence[Device],
+        supervisor: Supervisor,
+        *,
+        control: Callable[[], str],
+        run: RunDirectory,
+        record: bool,
     ) -> None:
         self._supervisor = supervisor
         self._control = control
         self._run = run
+        self._record = record
         self._devices = {f"worker-{index}": (index, device) for index, device in enumerate(devices)}
         self._serving = list(self._devices)
         self._leaving: set[str] = set()
@@ -43,7 +61,16 @@ class OwnWorkers:
 
     def _start(self, name: str) -> None:
         _, device = self._devices[name]
-        self._supervisor.start(worker_spec(name, device, control=self._control(), run=self._run))
+        spec = worker_spec(name, device, control=self._control(), run=self._run, record=self._record)
+        self._supervisor.start(spec)
+
+    def was_running(self, ended: Exit) -> frozenset[Key]:
+        """What a worker was running when it ended; to be asked once, for its record is removed."""
+        path = self._run.flight_record(ended.name, ended.generation)
+        running = read(path)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        return running
 
     def ended(self, name: str) -> None:
         """A child of this name has ended."""

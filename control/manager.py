@@ -14,6 +14,8 @@ of the state only, so a lost message or a restarted process is mended by asking 
   beside a worker that serves. When loading it has ended a worker twice, it has failed: no worker tries it again.
 - A rolling switch waits for a worker that crashed, but not for ever; see `control.absences`.
 - A worker that comes back takes the last version that was good first, for as long as no version that is wanted is.
+- A version that ends workers that run it is barred (`control.quarantine`): none has it, and the last good one takes its
+  place, until its files change or it was gone for a while.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from dataclasses import dataclass, field
 
 from control.absences import LIMIT_SECONDS, Absences
 from control.catalog import Board, Key
+from control.good import GoodVersions
 from control.labels import assign_labels
 from control.log import LOGGER
 from control.model_config import Models, read_models
 from control.policy import Stage
+from control.quarantine import Quarantine
 from control.strikes import Strikes, why
 from control.transition import Transition, View, decide, one_ahead
 from control.watch import Look, ModelWatch, Sight
@@ -59,6 +63,7 @@ class Manager:
         allow_unavailable_labels: bool,
         transition: Transition = Transition.AVAILABILITY_PRESERVING,
         transitions: Mapping[str, Transition] | None = None,
+        quarantine_after_crashes: int = 0,
     ) -> None:
         """Start without a configuration.
 
@@ -67,6 +72,7 @@ class Manager:
             allow_unavailable_labels: --allow_version_labels_for_unavailable_models.
             transition: how workers get from one set of versions to the next.
             transitions: the same for single models, by name.
+            quarantine_after_crashes: how often a version may end a worker that runs it; 0 always.
         """
         self._transition = transition
         self._transitions = dict(transitions or {})
@@ -79,8 +85,8 @@ class Manager:
         self._slots: dict[int, _Slot] = {}
         self._strikes = Strikes()
         self._absences = Absences()
-        # The last version of a model that was both aspired and available.
-        self._good: dict[str, int] = {}
+        self._good = GoodVersions()
+        self._quarantine = Quarantine(quarantine_after_crashes, self._board, self._strikes, self._good)
         # The server is open: what has never been loaded is first tried by one worker alone.
         self.careful = False
         # Workers that are to end: nothing is wanted of them any more.
@@ -124,8 +130,10 @@ class Manager:
         due = list(new)
         for name in self._watches.keys() - models.keys():
             del self._watches[name]
-            self._good.pop(name, None)
+            self._good.forget(name)
             self._aspire(name, ())
+            for version in list(self._board.barred(name)):
+                self._forgive((name, version))
         for name, settings in models.items():
             LOGGER.info(" (Re-)adding model: %s", name)
             watch = self._watches.get(name)
@@ -148,7 +156,7 @@ class Manager:
             return None
         stages = [stage for worker in self._slots for stage in self._board.stages(worker, name).items()]
         known = {version for version, stage in stages if stage is not Stage.ABSENT}
-        failed = {version for version, stage in stages if stage is Stage.FAILED}
+        failed = {version for version, stage in stages if stage is Stage.FAILED}.union(self._board.barred(name))
         return watch.request(known=known, failed=failed)
 
     def saw(self, name: str, sight: Sight) -> tuple[str, ...]:
@@ -158,13 +166,15 @@ class Manager:
             return ()
         before = (watch.observed, watch.versions)
         for version in watch.saw(sight):
-            if self._board.failed_on((name, version)):
+            if self._board.failed_on((name, version)) or version in self._board.barred(name):
                 LOGGER.info(
                     "The files of servable {name: %s version: %d} have changed: it is tried again", name, version
                 )
                 self._forgive((name, version))
         if (watch.observed, watch.versions) != before:
             self._aspire(name, watch.versions)
+        for version in set(self._board.barred(name)) - watch.present - watch.versions.keys():
+            self._forgive((name, version))
         return watch.warnings
 
     def settling(self, name: str) -> bool:
@@ -187,6 +197,7 @@ class Manager:
     def _forgive(self, key: Key) -> None:
         """Forget that `key` failed, here and, with the next list, on the workers; only then is it tried again."""
         self._strikes.forget(key)
+        self._quarantine.forget(key)
         for worker_id in self._board.failed_on(key):
             self._slots[worker_id].retrying[key] = None
         self._board.forgive(key)
@@ -213,11 +224,20 @@ class Manager:
         if crashed:
             self._strikes.crashed(slot.name, loading)
             self._absences.lost(slot.name)
+            self._quarantine.left(slot.name, loading)
         for key in loading if crashed else ():
             LOGGER.error("%s ended while it was loading servable {name: %s version: %d}", slot.name, *key)
             if not self._strikes.is_proven(key) and self._strikes.deadly(slot.name, key):
                 self._board.refuse(key, why(key))
         self._dirty |= self._all_models()
+
+    def worker_ended(self, name: str, running: Collection[Key], *, now: float, evidence: bool) -> None:
+        """The process of a worker that has left is gone; see `Quarantine.ended`."""
+        barred, cleared = self._quarantine.ended(name, running, now=now, evidence=evidence, watches=self._watches)
+        self._dirty |= {model for model, _ in barred}
+        for key in cleared:
+            LOGGER.info("Servable {name: %s version: %d} is no longer suspected: it is tried again", *key)
+            self._forgive(key)
 
     def slot_closed(self, name: str) -> None:
         """No worker of this name will come again."""
@@ -350,28 +370,28 @@ class Manager:
             new = {version for version in watch.versions if not self._strikes.is_proven((name, version))}
             struck = {version for version in new if self._strikes.is_struck((name, version))}
             views = one_ahead(new, struck, views, away=self._strikes.away, given_up=given_up)
-        self._remember_good(name, watch.versions, views)
+        self._good.note(
+            name,
+            watch.versions,
+            {v for view in views.values() for v, stage in view.stages.items() if stage is Stage.READY},
+        )
+        fallback = self._good.last(name, barred=self._board.barred(name), present=watch.present)
         chosen = decide(
             transition,
             watch.versions,
             views,
-            fallback=self._good.get(name),
+            fallback=fallback,
             away=self.careful and bool(self._absences.awaited()),
             given_up=given_up,
         )
         return chosen | dict.fromkeys(self._retiring & stages.keys(), frozenset())
 
-    def _remember_good(self, name: str, aspired: Collection[int], views: Mapping[int, View]) -> None:
-        ready = {v for view in views.values() for v, stage in view.stages.items() if stage is Stage.READY}
-        if ready.intersection(aspired):
-            self._good[name] = max(ready.intersection(aspired))
-        elif ready and name not in self._good:
-            self._good[name] = max(ready)
-
     def _view(self, slot: _Slot, watch: ModelWatch, stages: dict[int, Stage]) -> View:
         name = watch.settings.name
         dropped = slot.dropped.get(name)
-        held = {version for model, version in slot.retrying if model == name}
+        barred = self._board.barred(name)
+        stages = {version: stage for version, stage in stages.items() if version not in barred}
+        held = {version for model, version in slot.retrying if model == name}.union(barred)
         held |= {version for model, version in self._strikes.suspects(slot.name)[1:] if model == name}
         for version in watch.versions:
             if self._strikes.deadly(slot.name, (name, version)):

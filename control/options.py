@@ -188,6 +188,9 @@ class Options:
     recycle_memory_growth_bytes: int = _own(
         "int64", 0, "replace a worker process whose memory has grown by so much since its models were loaded; 0 never"
     )
+    quarantine_after_crashes: int = _own(
+        "int32", 3, "serve a version no more that has ended the worker so many times while it ran; 0 never"
+    )
     load_timeout_seconds: float = _own(
         "float", 3600.0, "a version that takes longer to load, warm-up included, has failed; 0 waits forever"
     )

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 from google.protobuf.message import DecodeError
 
+from control.catalog import Key
 from control.increases import Increases
 from control.log import LOGGER
 from control.manager import Manager
@@ -204,6 +205,15 @@ class Plane:
             self._reloads.forget(peer.id)
             self._increases.forget(peer.id)
         self._scrapes.left(peer)
+
+    def worker_ended(self, name: str, running: Collection[Key], *, evidence: bool) -> None:
+        """The process of a worker that was started here is gone, after it has left; so it was running these."""
+        if self.stopping:
+            return
+        self.manager.worker_ended(name, running, now=self._loop.time(), evidence=evidence)
+        if self.manager.dirty:
+            # Nobody is to be sent to what has just been blamed.
+            self.flush()
 
     def worker_reported(self, peer: Peer, report: WorkerReport) -> None:
         """States have changed."""

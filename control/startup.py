@@ -47,6 +47,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "load_timeout_seconds": (0, _ONE_WEEK_SECONDS),
     "recycle_after_unloads": (0, _LARGEST),
     "recycle_memory_growth_bytes": (0, 1 << 62),
+    "quarantine_after_crashes": (0, 1_000),
     "drain_seconds": (0, _ONE_WEEK_SECONDS),
     "idle_timeout_seconds": (0, _ONE_WEEK_SECONDS),
     "request_timeout_seconds": (0.001, _ONE_WEEK_SECONDS),

@@ -69,6 +69,7 @@ class Exit:
     """The end of one life of a child; `returncode` is negative for a signal, as in `subprocess`."""
 
     name: str
+    generation: int
     pid: int
     returncode: int
     lived_seconds: float
@@ -158,6 +159,7 @@ class Supervisor:
         child.process, child.pidfd = None, -1
         ended = Exit(
             name=child.spec.name,
+            generation=child.generation,
             pid=process.pid,
             returncode=process.returncode,
             lived_seconds=self._loop.time() - child.started_at,

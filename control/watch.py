@@ -100,6 +100,7 @@ class Sight:
         settling: versions that are being written.
         unfinished: versions that lack files.
         folder: the base path.
+        present: all versions that there are, wanted or not.
     """
 
     at: float
@@ -110,6 +111,7 @@ class Sight:
     settling: Mapping[int, Settling] = field(default_factory=dict)
     unfinished: frozenset[int] = frozenset()
     folder: Folder | None = None
+    present: frozenset[int] = frozenset()
 
 
 def look(request: Look, *, model_files: Collection[str] = MODEL_FILES) -> Sight:
@@ -149,6 +151,7 @@ def look(request: Look, *, model_files: Collection[str] = MODEL_FILES) -> Sight:
         settling=settling,
         unfinished=unfinished,
         folder=_folder(base),
+        present=frozenset(version.number for version in versions),
     )
 
 
@@ -215,6 +218,7 @@ class ModelWatch:
         error: why the last look failed, None when it did not.
         versions: what the policy asks for now.
         warnings: of the last look.
+        present: all versions that were on disk then, wanted or not.
     """
 
     settings: ModelSettings
@@ -223,6 +227,7 @@ class ModelWatch:
     error: ServingError | None = None
     versions: dict[int, Version] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    present: frozenset[int] = frozenset()
     _paths: dict[int, str] = field(default_factory=dict)
     # Since when.
     _missing: Mapping[int, float] = field(default_factory=dict)
@@ -276,6 +281,7 @@ class ModelWatch:
             return changed
         self._trust_next = False
         self.observed = True
+        self.present = sight.present
         self.versions = {version.number: version for version in sight.discovery.versions}
         self._paths.update({version.number: version.path for version in sight.discovery.versions})
         for version in self._stamps.keys() - self.versions.keys():

@@ -10,6 +10,7 @@ import sys
 
 from protos import logs
 from protos.channel import ENV_ADVERTISE, ENV_BIND, ENV_CONTROL, ENV_NAME, Channel, Curve, new_incarnation
+from protos.flight_record import ENV_FLIGHT_RECORD
 from protos.heap import keep_freed_memory
 from protos.orphan import die_with_parent
 
@@ -25,7 +26,8 @@ def main() -> None:
     bind = env.get(ENV_BIND, "")
     if not control or not bind:
         sys.exit(f"a worker needs {ENV_CONTROL} and {ENV_BIND} in its environment")
-    logs.setup(logging.getLogger("tensormux.worker"), name=os.environ.get(ENV_NAME, ""))
+    log = logging.getLogger("tensormux.worker")
+    logs.setup(log, name=os.environ.get(ENV_NAME, ""))
     try:
         curve = Curve.from_env(env)
     except ValueError as error:
@@ -35,7 +37,14 @@ def main() -> None:
     env.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     # The allocator of oneDNN never gives memory back to the system: an unloaded model would go on taking its place.
     env.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+    from workers import flight
     from workers.worker import Worker
+
+    if record := env.get(ENV_FLIGHT_RECORD, ""):
+        try:
+            flight.start(record)
+        except OSError as error:
+            log.warning("cannot record what runs: %s", error)
 
     # TensorFlow's own objects live forever: the collector need not walk them, nor run often.
     gc.collect()

@@ -9,8 +9,8 @@ from protos.batching_rules import check_batching
 from protos.errors import ServingError
 from protos.heap import give_back_own_heap
 from protos.messages import WorkerConfig
+from workers import flight, tflite, warmup
 from workers import servable as servables
-from workers import tflite, warmup
 from workers.priority import give_way
 from workers.servable import Servable
 from workers.status import as_serving_error
@@ -41,18 +41,22 @@ class Outcome(NamedTuple):
             self.servable.close()
 
 
-def load(path: str, config: WorkerConfig, wanted: Callable[[], bool]) -> Outcome:
+def load(path: str, config: WorkerConfig, wanted: Callable[[], bool], key: tuple[str, int] | None = None) -> Outcome:
     """Load what is in the directory `path`; an error is part of the outcome.
 
-    `wanted` is asked between warm-up requests, which may take long.
+    Args:
+        path: of the version.
+        config: how.
+        wanted: asked between warm-up requests, which may take long.
+        key: model and version; what runs is recorded under it.
     """
     warmth = Warmth()
-    outcome = _load(path, config, wanted, warmth)
+    outcome = _load(path, config, wanted, warmth, flight.enter(*key) if key is not None else 0)
     give_back_own_heap()
     return outcome._replace(warmth=warmth if warmth.status else None)
 
 
-def _load(path: str, config: WorkerConfig, wanted: Callable[[], bool], warmth: Warmth) -> Outcome:
+def _load(path: str, config: WorkerConfig, wanted: Callable[[], bool], warmth: Warmth, mark: int) -> Outcome:
     servable: Loaded | None = None
     try:
         if config.batching is not None:
@@ -62,6 +66,8 @@ def _load(path: str, config: WorkerConfig, wanted: Callable[[], bool], warmth: W
             servable = tflite.load(path, interpreters=config.tflite_interpreters)
         else:
             servable = servables.load(path, tags=config.saved_model_tags, session_config=config.session_config)
+        if mark:
+            servable.record_as(mark)
         signatures = servable.signature_map()
         warmup.warm_up(servable, signatures, path, config, wanted, warmth)
         return Outcome(servable, signatures)
@@ -74,4 +80,6 @@ def _load(path: str, config: WorkerConfig, wanted: Callable[[], bool], warmth: W
         error = ServingError(told.code, told.message)
     if servable is not None:
         servable.close()
+    else:
+        flight.leave(mark)
     return Outcome(error=error)

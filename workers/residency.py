@@ -177,7 +177,7 @@ class Residency:
         def wanted() -> bool:
             return resident.wanted and resident.state == State.LOADING
 
-        self._executor.submit(lambda: loading.load(resident.path, self._config, wanted), resident)
+        self._executor.submit(lambda: loading.load(resident.path, self._config, wanted, resident.key), resident)
 
     def finished(self, resident: Resident | None, result: Outcome | None, error: BaseException | None) -> int:
         """Take the outcome of a load or an unload, or (with None) of cleaning up after them.

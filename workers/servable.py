@@ -23,7 +23,8 @@ from protos.dtypes import DT_STRING, dtype_name
 from protos.errors import Code, ServingError, invalid_argument
 from protos.heap import giving_back
 from protos.messages import SIGNATURE_SEPARATOR
-from workers import saved_model
+from workers import flight, saved_model
+from workers.flight import here
 from workers.run_mode import Lane, RunModes
 from workers.status import as_serving_error
 
@@ -43,6 +44,7 @@ class Prepared:
         "input_dtypes",
         "input_names",
         "key",
+        "mark",
         "modes",
         "_feed",
         "_fetch",
@@ -75,6 +77,8 @@ class Prepared:
         # Requests with the same key may share a batch.
         self.key = (tuple(self.input_names), tuple(wanted))
         self.modes = RunModes()
+        # Of the version, in the flight record.
+        self.mark = 0
         self._session = session
         self._lock = threading.Lock()
         self._run: list[Callable[..., list[Any]] | None] = [None, None]
@@ -113,8 +117,13 @@ class Prepared:
         Raises:
             tf.errors.OpError: what a kernel said.
         """
-        run = self._run[lane == Lane.POOL] or self.prepare(pool=lane == Lane.POOL)
-        outputs = run(*arrays)
+        cell = here.cell
+        cell[0] = self.mark
+        try:
+            run = self._run[lane == Lane.POOL] or self.prepare(pool=lane == Lane.POOL)
+            outputs = run(*arrays)
+        finally:
+            cell[0] = 0
         return [outputs[i] for i in self._positions] if self._positions else outputs
 
 
@@ -148,6 +157,13 @@ class Servable:
         # Copies: a part of a message keeps all of it alive, here the graph with its constants.
         self._signatures = {name: copy.deepcopy(definition) for name, definition in meta_graph.signature_def.items()}
         self._prepared: dict[tuple[str, tuple[int, ...]], Prepared] = {}
+        self._mark = 0
+
+    def record_as(self, mark: int) -> None:
+        """Let what runs be seen in the flight record under this mark, which goes with the version."""
+        self._mark = mark
+        for prepared in self._prepared.values():
+            prepared.mark = mark
 
     def prepared(self, signature: str, outputs: tuple[int, ...]) -> Prepared:
         """The prepared callable for a signature's outputs at the given positions of their sorted aliases.
@@ -165,6 +181,7 @@ class Servable:
                 definition = joined(self._signatures, signature)
             spread = len(definition.inputs) > 1 and signature not in self._signatures
             prepared = (Spread if spread else Prepared)(self._session, definition, outputs)
+            prepared.mark = self._mark
             if len(self._prepared) >= _MAX_PREPARED and (outputs or signature not in self._signatures):
                 # Choices of outputs or signatures make room for each other; whole signatures stay.
                 chosen = next((old for old in self._prepared if old[1] or old[0] not in self._signatures), None)
@@ -192,6 +209,8 @@ class Servable:
 
     def close(self) -> None:
         """Free the session with its variables and resources."""
+        flight.leave(self._mark)
+        self._mark = 0
         with giving_back():
             self._prepared.clear()
             saved_model.close(self._session)

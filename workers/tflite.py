@@ -38,6 +38,8 @@ from protos.dtypes import (
 )
 from protos.errors import Code, ServingError, invalid_argument
 from protos.messages import SIGNATURE_SEPARATOR
+from workers import flight
+from workers.flight import here
 from workers.run_mode import Lane
 from workers.servable import Prepared
 
@@ -210,7 +212,12 @@ class TflitePrepared(Prepared):
             ServingError: INTERNAL, the model cannot run with these inputs; UNAVAILABLE, no interpreter became free.
         """
         with self._session.lend() as interpreter:
-            outputs = interpreter.run(self._inputs, arrays, self._outputs)
+            cell = here.cell
+            cell[0] = self.mark
+            try:
+                outputs = interpreter.run(self._inputs, arrays, self._outputs)
+            finally:
+                cell[0] = 0
         return [outputs[i] for i in self._positions] if self._positions else outputs
 
 
@@ -224,6 +231,13 @@ class TfliteServable:
             first.check_operations()
         self._signatures = _signatures(content, self._tensors)
         self._prepared: dict[tuple[str, tuple[int, ...]], TflitePrepared] = {}
+        self._mark = 0
+
+    def record_as(self, mark: int) -> None:
+        """Let what runs be seen in the flight record under this mark, which goes with the version."""
+        self._mark = mark
+        for prepared in self._prepared.values():
+            prepared.mark = mark
 
     def prepared(self, signature: str, outputs: tuple[int, ...]) -> TflitePrepared:
         """What runs a signature's outputs at the given positions of their sorted aliases.
@@ -241,6 +255,7 @@ class TfliteServable:
             if definition is None:
                 raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
             prepared = TflitePrepared(self._pool, definition, outputs, self._tensors)
+            prepared.mark = self._mark
             if len(self._prepared) >= _MAX_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
             self._prepared[key] = prepared
@@ -255,6 +270,8 @@ class TfliteServable:
 
     def close(self) -> None:
         """Free the interpreters."""
+        flight.leave(self._mark)
+        self._mark = 0
         self._prepared.clear()
         self._pool.close()
 

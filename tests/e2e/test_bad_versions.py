@@ -22,6 +22,8 @@ LOAD_SECONDS = 20.0
 # Of the server; much longer than any sample model takes.
 LOAD_TIMEOUT_SECONDS = 5
 CANCELLED, DEADLINE_EXCEEDED, INTERNAL = 1, 4, 13
+# Of the server with one worker; one less than usual, for each costs a restart.
+CRASHES = 2
 NAMES = ("m", "other")
 
 
@@ -47,7 +49,11 @@ def config(base: Path, *more: str) -> str:
 @pytest.fixture(scope="module")
 def single(folder: Path) -> Iterator[Server]:
     base = folder / "single"
-    flags = ("--max_num_load_retries=0", f"--load_timeout_seconds={LOAD_TIMEOUT_SECONDS}")
+    flags = (
+        "--max_num_load_retries=0",
+        f"--load_timeout_seconds={LOAD_TIMEOUT_SECONDS}",
+        f"--quarantine_after_crashes={CRASHES}",
+    )
     with started(base / "server", config(base), *flags) as server:
         yield server
 
@@ -209,6 +215,44 @@ def test_a_request_that_ends_its_worker_costs_a_restart_and_nothing_else(single:
     eventually(lambda: both_answer(rpc), within=BACK_SECONDS)
     eventually(lambda: rpc.arrays("fragile", {"x": [2.0]})["y"].tolist() == [3.0], within=BACK_SECONDS)
     assert single.pids("worker") != [worker]
+
+
+def kill(server: Server, client: Grpc) -> None:
+    """Run the request that ends the worker, on whatever version of `m` there is."""
+    (worker,) = server.pids("worker")
+    with raises("UNAVAILABLE"):
+        client.predict("m", {"x": [-1.0]})
+    eventually(lambda: worker not in server.pids("worker"), within=10)
+
+
+def test_a_version_that_ends_its_worker_while_it_runs_is_given_up_and_the_last_good_one_serves_again(
+    single: Server, folder: Path, model_path: Callable[[str], Path], rpc: Grpc
+) -> None:
+    base = folder / "single" / "m"
+    place(base, 9, bad_models.kills_running)
+    eventually(lambda: answer(rpc) == (9, 3.0), within=LOAD_SECONDS)
+    for _ in range(CRASHES):
+        eventually(lambda: answer(rpc) == (9, 3.0) and answer(rpc, "other") == (1, 3.0), within=BACK_SECONDS)
+        kill(single, rpc)
+    eventually(lambda: rpc.status("m")[9] == ("END", INTERNAL), within=10)
+    eventually(lambda: both_answer(rpc), within=BACK_SECONDS)
+    said = f"Servable {{name: m version: 9}} ended the worker {CRASHES} times while it ran"
+    assert single.log.count(f"{said}: it is served no more") == 1
+    assert f"Encountered an error for servable version {{name: m version: 9}}: INTERNAL: {said}" in single.log
+    # The request harms nobody any more.
+    workers = single.pids("worker")
+    with Load(lambda: rpc.arrays("m", {"x": [-2.0]})["y"].tolist(), lambda: answer(rpc, "other")) as load:
+        eventually(lambda: len(load.answers) > 20, within=10)
+    assert load.failures == []
+    assert all(reply in ([1.0], (1, 3.0)) for reply in load.answers)
+    assert (single.pids("worker"), rpc.status("m")[1]) == (workers, ("AVAILABLE", 0))
+    # With other files it is tried again.
+    (base / "9").rename(base / "bad-9")
+    (base / "9").symlink_to(model_path("half_plus_three"))
+    eventually(lambda: answer(rpc) == (9, 4.0), within=LOAD_SECONDS)
+    (base / "9").unlink()
+    eventually(lambda: both_answer(rpc), within=LOAD_SECONDS)
+    assert single.pids("worker") == workers
 
 
 def test_with_two_workers_a_version_that_ends_them_fails_no_request(

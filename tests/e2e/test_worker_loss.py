@@ -15,6 +15,8 @@ from tests.e2e.clients import grpc_client, predict_request, raises, rest_client
 from tests.e2e.load import Load
 from tests.e2e.server import Server, entry, eventually, started, write_config
 
+# One crash would be enough; a kill from outside is none.
+ALERT = "--quarantine_after_crashes=1"
 # A worker that starts again imports TensorFlow first.
 BACK_SECONDS = 30.0
 PROMPT_SECONDS = 3.0
@@ -29,7 +31,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, model_path: Callable[[str],
 @pytest.fixture(scope="module")
 def pair(config: Path) -> Iterator[Server]:
     """Two workers and two front ends."""
-    flags = (f"--model_config_file={config}", "--devices=cpu:2", "--num_frontends=2")
+    flags = (f"--model_config_file={config}", "--devices=cpu:2", "--num_frontends=2", ALERT)
     with started(config.parent / "pair", *flags) as server:
         eventually(lambda: loaded(server) == 2, within=BACK_SECONDS)
         yield server
@@ -38,14 +40,15 @@ def pair(config: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def single(config: Path) -> Iterator[Server]:
     """One worker and one front end."""
-    flags = (f"--model_config_file={config}", "--num_frontends=1")
+    flags = (f"--model_config_file={config}", "--num_frontends=1", ALERT)
     with started(config.parent / "single", *flags) as server:
         yield server
 
 
 def loaded(server: Server) -> int:
     """How often workers have loaded all models so far."""
-    return server.log.count("Successfully loaded servable version {name: slow version: 1}")
+    names = ("half_plus_two", "slow")
+    return min(server.log.count(f"Successfully loaded servable version {{name: {name} version: 1}}") for name in names)
 
 
 def quick(server: Server) -> list[Callable[[], float]]:
@@ -98,6 +101,7 @@ def test_one_of_two_workers_is_killed_under_load_and_no_request_fails(pair: Serv
                 assert victim not in pair.pids("worker")
     assert load.failures == []
     assert {round(answer, 3) for answer in load.answers} == {3.0, 0.1}
+    assert "ended while it was running" in pair.log and "it is served no more" not in pair.log
     both_take_load(pair)
 
 
@@ -138,6 +142,8 @@ def test_the_only_worker_is_killed_and_comes_back(single: Server) -> None:
         eventually(lambda: client.predict("half_plus_two", {"x": [2.0]}), within=BACK_SECONDS)
         assert rest.predict("half_plus_two", [2.0]) == [3.0]
         eventually(lambda: loaded(single) == times + 1, within=BACK_SECONDS)
+    assert "worker-0 ended while it was running servable {name: slow version: 1}" in single.log
+    assert "it is served no more" not in single.log
 
 
 def test_the_only_front_end_is_killed_and_comes_back(single: Server) -> None:

@@ -2,7 +2,8 @@
 
 `TEST_DIR` is where it leaves traces (`<name>.pids`, `<name>.log` with what control sent, one JSON object a line) and
 looks up how to behave at its start (`<name>.mode`): `normal`, `die`, `mute` (registers, then says nothing), `stuck`
-(never registers), `deaf` (ignores Stop), `no-grpc`, `no-rest`, `old` (another protocol version), `dies-loading`.
+(never registers), `deaf` (ignores Stop), `no-grpc`, `no-rest`, `old` (another protocol version), `dies-loading`,
+`runs` (is always running the highest version that it has), `hangs` (the same, and says nothing once that is 2).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import msgspec
 
 from protos.channel import ENV_BIND, ENV_CONTROL, ENV_NAME, Channel, Curve, new_incarnation
+from protos.flight_record import ENV_FLIGHT_RECORD, Recorder
 from protos.messages import (
     PROTOCOL_VERSION,
     Catalog,
@@ -64,6 +66,10 @@ class FakePeer:
         self.epoch = 0
         self.reported = False
         self.loaded: dict[tuple[str, int], ServableReport] = {}
+        self.running = ("", 0)
+        record = os.environ.get(ENV_FLIGHT_RECORD, "")
+        self.recorder = Recorder(record) if record and self.mode in ("runs", "hangs") else None
+        self.slot = self.recorder.slot() if self.recorder is not None else None
 
     def trace(self, what: str, **facts: Any) -> None:
         with (self.folder / f"{self.name}.log").open("a") as file:
@@ -91,7 +97,7 @@ class FakePeer:
         while True:
             if self.socket.poll(int(BEAT_SECONDS * 1000)):
                 self.take(decoder.decode(self.socket.recv()))
-            if time.monotonic() >= beat and self.mode != "mute":
+            if time.monotonic() >= beat and self.mode != "mute" and (self.mode != "hangs" or self.running[1] < 2):
                 beat = time.monotonic() + BEAT_SECONDS
                 self.send(Heartbeat(epoch=self.epoch))
             if request.exists():
@@ -147,6 +153,9 @@ class FakePeer:
             changed.append(ServableReport(name=name, version=version, state=State.END))
         if changed:
             self.report(changed)
+        if self.recorder is not None and self.slot is not None and self.loaded:
+            self.running = max(self.loaded)
+            self.slot.cell[0] = self.recorder.enter(*self.running)
 
 
 if __name__ == "__main__":

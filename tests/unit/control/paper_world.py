@@ -31,8 +31,14 @@ class World:
         periodic: bool = True,
         allow_labels: bool = False,
         transition: Transition = Transition.AVAILABILITY_PRESERVING,
+        quarantine_after_crashes: int = 0,
     ) -> None:
-        self.manager = Manager(periodic=periodic, allow_unavailable_labels=allow_labels, transition=transition)
+        self.manager = Manager(
+            periodic=periodic,
+            allow_unavailable_labels=allow_labels,
+            transition=transition,
+            quarantine_after_crashes=quarantine_after_crashes,
+        )
         self.epoch = 0
         self.now = 0.0
         self.said: dict[tuple[int, str, int], State] = {}
@@ -49,7 +55,9 @@ class World:
         gone: Iterable[int] = (),
         incomplete: Iterable[int] = (),
         stamps: dict[int, str] | None = None,
+        others: Iterable[int] = (),
     ) -> None:
+        versions = list(versions)
         look = self.manager.look_for(name)
         assert look is not None
         base = look.settings.base_path
@@ -63,6 +71,7 @@ class World:
                 discovery=Discovery(tuple(found)),
                 gone=frozenset(gone),
                 stamps=stamps or {v.number: "same" for v in found},
+                present=frozenset({*versions, *others}),
             ),
         )
 

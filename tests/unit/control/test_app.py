@@ -203,6 +203,54 @@ def test_a_mute_child_is_killed_and_replaced(control: Running) -> None:
     assert "has been silent for" in control.stderr()
 
 
+def records(control: Running) -> list[Path]:
+    return list(control.tmp.glob("*/*.flight"))
+
+
+@pytest.mark.parametrize(
+    ("number", "barred"), [(signal.SIGSEGV, True), (signal.SIGABRT, True), (signal.SIGKILL, False)]
+)
+def test_a_version_that_ends_its_worker_while_it_runs_is_served_no_more(
+    control: Running, number: int, barred: bool
+) -> None:
+    control.version(1)
+    control.mode("worker-0", "runs")
+    control.start("--quarantine_after_crashes=2", "--file_system_poll_wait_seconds=1")
+    control.ready()
+    control.version(2)
+    until(lambda: control.states() == {2: 30, 1: 50}, "switched")
+    for count in (1, 2):
+        os.kill(control.pids("worker-0")[-1], number)
+        until(lambda count=count: len(control.pids("worker-0")) == count + 1, "started again")
+        if count == 1 or not barred:
+            until(lambda: control.states() == {2: 30, 1: 50}, "version 2 again")
+    if barred:
+        until(lambda: control.states() == {2: 50, 1: 30}, "version 1 instead")
+    said = "Servable {name: m version: 2} ended the worker 2 times while it ran: it is served no more"
+    assert (said in control.stderr()) is barred
+    assert control.stderr().count("worker-0 ended while it was running servable {name: m version: 2}") == 2
+    # One for each life that has not ended.
+    assert len(records(control)) == 1
+
+
+def test_a_version_that_hangs_its_worker_while_it_runs_is_served_no_more(control: Running) -> None:
+    control.version(1)
+    control.mode("worker-0", "hangs")
+    control.start("--quarantine_after_crashes=2", "--file_system_poll_wait_seconds=1", TEST_SILENCE="1")
+    control.ready()
+    control.version(2)
+    until(lambda: control.states() == {2: 50, 1: 30} and len(control.pids("worker-0")) == 3, "version 1 again")
+    assert control.stderr().count("worker-0 ended while it was running servable {name: m version: 2}") == 2
+
+
+def test_without_the_flag_nothing_is_recorded(control: Running) -> None:
+    control.version(1)
+    control.mode("worker-0", "runs")
+    control.start("--quarantine_after_crashes=0")
+    control.ready()
+    assert records(control) == []
+
+
 def test_a_child_that_never_registers_is_killed_and_replaced(control: Running) -> None:
     control.version(1)
     control.mode("frontend-0", "stuck")

@@ -154,3 +154,40 @@ def test_reports_of_unknown_workers_are_ignored() -> None:
     made = board(1)
     assert made.report(9, [said(AVAILABLE)], full=True) == set()
     assert made.model("m") == []
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "code"),
+    [
+        ([], END, Code.INTERNAL),
+        ([None, None], END, Code.INTERNAL),
+        # About to be unloaded: nobody is sent there any more.
+        ([AVAILABLE, None], UNLOADING, 0),
+        ([UNLOADING, END], UNLOADING, 0),
+        ([LOADING], LOADING, 0),
+        ([END, CANCELLED], END, Code.INTERNAL),
+    ],
+)
+def test_a_barred_version_ends_with_the_reason(states: list, state: State, code: int) -> None:
+    board = Board()
+    board.aspire("m", [1])
+    for index, what in enumerate(states):
+        board.add_worker(worker(index), {})
+        report = said(what)
+        board.report(index, [report] if report is not None else [], full=False)
+    board.bar(("m", 1), Ended(Code.INTERNAL, "bad"))
+    assert list(board.barred("m")) == [1]
+    for index in range(len(states)):
+        board.leave(index, "m", [])
+    (entry,) = board.model("m")
+    assert (entry.state, entry.code, entry.workers) == (state, code, [])
+    board.forgive(("m", 1))
+    assert list(board.barred("m")) == []
+
+
+def test_a_version_that_is_no_longer_wanted_is_not_barred_any_more() -> None:
+    board = Board()
+    board.aspire("m", [1, 2])
+    board.bar(("m", 2), Ended(Code.INTERNAL, "bad"))
+    board.aspire("m", [1])
+    assert list(board.barred("m")) == []

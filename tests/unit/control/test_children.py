@@ -81,6 +81,14 @@ def test_a_worker_is_pinned_and_never_reuses_an_endpoint(run: RunDirectory) -> N
     assert second["TENSORMUX_BIND"] == run.ipc("worker-3-2.sock")
 
 
+def test_each_life_of_a_worker_has_a_record_of_its_own(run: RunDirectory) -> None:
+    spec = worker_spec("worker-3", Device("gpu:1", "7"), control="ipc:///c", run=run, record=True)
+    assert spec.env(1)["TENSORMUX_FLIGHT_RECORD"] == f"{run.path}/worker-3-1.flight"
+    assert spec.env(2)["TENSORMUX_FLIGHT_RECORD"] == run.flight_record("worker-3", 2)
+    spec = worker_spec("worker-3", Device("gpu:1", "7"), control="ipc:///c", run=run)
+    assert spec.env(1)["TENSORMUX_FLIGHT_RECORD"] == ""
+
+
 def test_a_front_end_inherits_the_unix_socket(tmp_path: Path) -> None:
     with bind_unix(str(tmp_path / "g.sock")) as sock:
         spec = frontend_spec("frontend-0", control="ipc:///c", unix=sock, bulk=["/a", "/b"])
