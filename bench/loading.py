@@ -119,7 +119,9 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Se
         with Paced(target.rest_port, url, body, rate=rate, file=folder / "latencies") as paced:
             time.sleep(2.0)  # until the graph is known to be cheap
             calm = time.monotonic()
-            time.sleep(seconds)
+            while time.monotonic() < calm + seconds:
+                _state(target.rest_port, "half_plus_two")  # as while a load is waited for
+                time.sleep(_LOOK_SECONDS)
             calm_end = time.monotonic()
             during: list[list[float]] = []
             took: list[float] = []

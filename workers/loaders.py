@@ -1,9 +1,5 @@
 """The threads that load and unload versions, kept apart from those that serve.
 
-Each job gets a new thread, which lowers its CPU priority when it can (see `priority`), so that a load takes what
-serving leaves. Threads inherit the priority of the thread that makes them, so TensorFlow's own pools, which serve, are
-made before.
-
 A thread whose load hangs cannot be ended, only given up: another takes its place, and what it brings in the end is
 thrown away.
 """
@@ -16,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from workers.executor import Executor, Job
-from workers.priority import expendable
 
 log = logging.getLogger("tensormux.worker")
 
@@ -25,11 +20,11 @@ MAX_ABANDONED = 16
 
 
 class Loaders(Executor):
-    """An executor whose threads give way to others and can be given up.
+    """An executor whose threads can be given up.
 
     Args:
         threads: how many jobs run at a time.
-        prepare: called once, before any job and at usual priority.
+        prepare: called once, before any job.
         discard: called with the result that a thread has brought after it was given up.
     """
 
@@ -115,20 +110,8 @@ class Loaders(Executor):
 
 
 def _run(job: Job) -> tuple[Any, BaseException | None]:
-    """Run `job` on a thread of its own; its result, or what it raised."""
-    outcome: list[tuple[Any, BaseException | None]] = []
-
-    def work() -> None:
-        expendable()
-        try:
-            outcome.append((job(), None))
-        except BaseException as failure:  # whatever a model does, the next one gets its turn
-            outcome.append((None, failure))
-
-    thread = threading.Thread(target=work, name="load-job", daemon=True)
+    """The result of a job, or what it raised."""
     try:
-        thread.start()
-    except RuntimeError as error:  # the system has no more threads
-        return None, error
-    thread.join()
-    return outcome.pop()
+        return job(), None
+    except BaseException as failure:  # whatever a model does, the next one gets its turn
+        return None, failure

@@ -11,7 +11,6 @@ from protos.heap import give_back_own_heap
 from protos.messages import WorkerConfig
 from workers import flight, tflite, warmup
 from workers import servable as servables
-from workers.priority import give_way
 from workers.servable import Servable
 from workers.status import as_serving_error
 from workers.warm_run import GivenUp
@@ -62,7 +61,6 @@ def _load(path: str, config: WorkerConfig, wanted: Callable[[], bool], warmth: W
         if config.batching is not None:
             check_batching(config.batching)
         if config.tflite_interpreters and tflite.is_there(path):
-            give_way()
             servable = tflite.load(path, interpreters=config.tflite_interpreters)
         else:
             servable = servables.load(path, tags=config.saved_model_tags, session_config=config.session_config)

@@ -5,14 +5,14 @@ while it does: with a large graph nothing else happens in the process for second
 the file and handed to TensorFlow as they are; only what is around the graph is parsed. What cannot be read that way
 (the text form, a graph that needs the Python loader's repairs) goes through TensorFlow's loader.
 
-Variables are restored, and tables filled, on the calling thread instead of TensorFlow's pool, which is busy serving.
+Variables are restored, and tables filled, on threads that give way to those that serve (`load_pool`).
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,14 +24,12 @@ from tensorflow.python.framework import c_api_util, ops
 from tensorflow.python.saved_model import loader_impl
 
 from protos.errors import Code, ServingError
-from workers.priority import give_way
+from workers import load_pool
 
 _INIT_SIGNATURE = "__saved_model_init_op"
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
 _META_GRAPHS = 2  # field of SavedModel
 _META_INFO, _GRAPH, _OBJECT_GRAPH = 1, 2, 7  # fields of MetaGraphDef
-# `RunOptions.inter_op_thread_pool`: operations run in the calling thread.
-_CALLER = -1
 
 Span = tuple[int, int]
 
@@ -47,13 +45,13 @@ class _Parts(NamedTuple):
     graph: bytes
 
 
-def load(session_of: Callable[[Any], Any], path: str, tags: Sequence[str]) -> tuple[Any, Any]:
+def load(path: str, tags: Sequence[str], config: Any) -> tuple[Any, Any]:
     """Load the MetaGraph with exactly these tags of the SavedModel at `path`.
 
     Args:
-        session_of: makes a session for a graph.
         path: a directory with a saved_model file.
         tags: in any order.
+        config: the session's `ConfigProto`.
 
     Returns:
         The session, and the `MetaGraphDef`, mostly without its graph. On an error the session is closed.
@@ -68,33 +66,22 @@ def load(session_of: Callable[[Any], Any], path: str, tags: Sequence[str]) -> tu
         graph = tf.Graph()
         _import(graph, parts.graph)
     except _Unusual:
-        return _load_the_long_way(session_of, path, tags)
+        return _load_the_long_way(path, tags, config)
     meta_graph = parts.meta_graph
     del parts  # the graph's bytes: as large as the graph
-    give_way()
-    session = session_of(graph)
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    pool = load_pool.index(config)
     try:
-        _restore(session, meta_graph, path)
-        _initialize(session, meta_graph, path)
+        _restore(session, meta_graph, path, pool)
+        _initialize(session, meta_graph, path, pool)
     except BaseException:
         close(session)
         raise
     return session, meta_graph
 
 
-def start_pools(session_config: bytes) -> None:
-    """Make TensorFlow's thread pools, and its devices, which the first session of a process brings along.
-
-    Raises:
-        tf.errors.OpError: they cannot be made like that.
-    """
-    config = config_pb2.ConfigProto.FromString(session_config)
-    tf.compat.v1.Session(graph=tf.Graph(), config=config).close()
-
-
 def close(session: Any) -> None:
     """Free a session and its graph at once, not at the next run of Python's collector."""
-    give_way()
     graph = session.graph
     session.close()
     ops.dismantle_graph(graph)
@@ -207,29 +194,29 @@ def _import(graph: Any, data: bytes) -> None:
 # --- state ---------------------------------------------------------------------------------------------------------
 
 
-def _run(session: Any, target: str, feeds: dict[str, str]) -> None:
-    """Run an operation, feeding strings, on this thread."""
+def _run(session: Any, target: str, feeds: dict[str, str], pool: int) -> None:
+    """Run an operation, feeding strings."""
     options = config_pb2.CallableOptions(feed=list(feeds), target=[target.partition(":")[0]])
-    options.run_options.inter_op_thread_pool = _CALLER
+    options.run_options.inter_op_thread_pool = pool
     values = [np.array(value.encode(), dtype=object) for value in feeds.values()]
     session._make_callable_from_options(options)(*values)
 
 
-def _restore(session: Any, meta_graph: Any, path: str) -> None:
+def _restore(session: Any, meta_graph: Any, path: str, pool: int) -> None:
     saver = meta_graph.saver_def
     if not saver.restore_op_name:
         return
     prefix = os.path.join(path, "variables", "variables")
     if not os.path.exists(f"{prefix}.index"):
         raise ServingError(Code.INTERNAL, f"The variables of the SavedModel are not a valid checkpoint: {prefix}")
-    _run(session, saver.restore_op_name, {saver.filename_tensor_name: prefix})
+    _run(session, saver.restore_op_name, {saver.filename_tensor_name: prefix}, pool)
 
 
-def _initialize(session: Any, meta_graph: Any, path: str) -> None:
+def _initialize(session: Any, meta_graph: Any, path: str, pool: int) -> None:
     target = _init_operation(meta_graph)
     if target:
         assets = {asset.tensor_info.name: os.path.join(path, "assets", asset.filename) for asset in _assets(meta_graph)}
-        _run(session, target, assets)
+        _run(session, target, assets, pool)
 
 
 def _init_operation(meta_graph: Any) -> str:
@@ -262,18 +249,17 @@ def _assets(meta_graph: Any) -> list[Any]:
 # --- the long way --------------------------------------------------------------------------------------------------
 
 
-def _load_the_long_way(session_of: Callable[[Any], Any], path: str, tags: Sequence[str]) -> tuple[Any, Any]:
+def _load_the_long_way(path: str, tags: Sequence[str], config: Any) -> tuple[Any, Any]:
     try:
         loader = loader_impl.SavedModelLoader(path)
     except OSError as error:
         raise ServingError(Code.DATA_LOSS, str(error)) from None
     if not any(set(graph.meta_info_def.tags) == set(tags) for graph in loader.saved_model.meta_graphs):
         raise no_such_tags(tags)
-    session = session_of(tf.Graph())
+    session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
     try:
         # Its `load` would parse the file a second time.
         saver, _ = loader.load_graph(session.graph, list(tags))
-        give_way()
         loader.restore_variables(session, saver)
         loader.run_init_ops(session, list(tags))
     except BaseException:

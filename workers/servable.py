@@ -248,9 +248,7 @@ def load(path: str, *, tags: Sequence[str], session_config: bytes) -> Servable:
     _check_files(path)
     try:
         config = config_pb2.ConfigProto.FromString(session_config)
-        session, meta_graph = saved_model.load(
-            lambda graph: tf.compat.v1.Session(graph=graph, config=config), path, tags
-        )
+        session, meta_graph = saved_model.load(path, tags, config)
         try:
             servable = Servable(session, meta_graph)
             servable.prepare_all()

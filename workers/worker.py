@@ -41,13 +41,13 @@ from protos.messages import (
     WorkerReport,
 )
 from protos.process_metrics import private_memory_bytes
+from workers import load_pool
 from workers.engine import Engine, Outbox
 from workers.executor import Executor
-from workers.loaders import Loaders
+from workers.loaders import MAX_ABANDONED, Loaders
 from workers.loading import Outcome
 from workers.metrics import WorkerMetrics
 from workers.residency import Residency, Resident, report
-from workers.saved_model import start_pools
 from workers.takeover import Deposed, Takeover
 
 log = logging.getLogger("tensormux.worker")
@@ -232,14 +232,18 @@ class Worker:
     def _welcome(self, message: Welcome) -> None:
         if self._config is not None or message.worker is None:
             return
-        config = self._config = message.worker
+        config = message.worker
+        load_threads = max(1, config.num_load_threads)
+        # Loads that hang keep theirs.
+        session_config = load_pool.with_pool(config.session_config, load_threads + MAX_ABANDONED)
+        config = self._config = msgspec.structs.replace(config, session_config=session_config)
         threads = config.num_run_threads or len(os.sched_getaffinity(0))
         if config.batching is not None:
             threads = config.batching.num_batch_threads
         self._runners = Executor(threads, name="run")
         self._loaders = Loaders(
-            max(1, config.num_load_threads),
-            prepare=lambda: start_pools(config.session_config),
+            load_threads,
+            prepare=lambda: load_pool.start(config.session_config),
             discard=Outcome.discard,
         )
         self._engine = Engine(config, self._runners)

@@ -1,9 +1,8 @@
-"""Loader threads: their priority, and how those that hang are given up."""
+"""Loader threads, and how those that hang are given up."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import threading
 import time
@@ -14,7 +13,6 @@ import pytest
 
 from workers import loaders as loaders_module
 from workers.loaders import Loaders
-from workers.priority import NICENESS, give_way
 
 PATIENCE_S = 20.0
 
@@ -77,33 +75,6 @@ def pool() -> Iterator[Callable[..., Pool]]:
         for job in item.jobs:
             job.end()
         item.loaders.close()
-
-
-def niceness() -> int:
-    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-
-def test_each_job_begins_at_the_usual_priority_and_may_lower_it(pool: Callable[..., Pool]) -> None:
-    usual = niceness()
-    prepared: list[int] = []
-    made = pool(2, prepare=lambda: prepared.append(niceness()))
-
-    def job() -> tuple[int, int]:
-        before = niceness()
-        give_way()
-        give_way()  # once is enough
-        return before, niceness()
-
-    for number in range(4):
-        made.loaders.submit(job, number)
-        assert made.result()[1] == (usual, min(19, usual + NICENESS))
-    assert prepared == [usual]
-
-
-def test_other_threads_keep_their_priority() -> None:
-    usual = niceness()
-    give_way()
-    assert niceness() == usual
 
 
 def test_what_cannot_be_prepared_is_logged_only(pool: Callable[..., Pool], caplog: pytest.LogCaptureFixture) -> None:
