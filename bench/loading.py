@@ -5,6 +5,9 @@ model is added to its configuration and taken away again, several times. The slo
 due while the model was loading is compared with that of times as long without a load; of each the median over all
 loads counts, because on a shared machine single ones say little. A request's latency counts from when it was due, so
 that one that holds up others is not counted once.
+
+In between, another process of the same low priority only reads the model's largest file into memory: what that does to
+the requests is the machine's doing, and no server can load such a model for less.
 """
 
 from __future__ import annotations
@@ -32,11 +35,13 @@ _LOOK_SECONDS = 0.2
 
 
 class Result(NamedTuple):
-    """Medians over all loads: latencies in milliseconds, the load's time in seconds; `loading_worst_ms` is of all."""
+    """Medians over all loads: latencies in milliseconds, the load's time in seconds; those called worst are of all."""
 
     usual_p99_ms: float
     loading_p99_ms: float
     loading_worst_ms: float
+    reading_p99_ms: float
+    reading_worst_ms: float
     load_seconds: float
     requests: int
 
@@ -79,6 +84,26 @@ def write_large(path: Path, megabytes: int, kind: str) -> None:
         return {"serving_default": Signature(PREDICT, {"x": x}, {"y": tf.reduce_sum(tf.gather(weights, x), axis=1)})}
 
     save(path, build)
+
+
+_READ = """
+import os, sys, time
+os.nice(10)
+os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+with open(sys.argv[1], "rb", buffering=0) as file:
+    begin = time.monotonic()
+    data = file.read()
+    print(begin, time.monotonic())
+"""
+
+
+def _read(version: Path) -> tuple[float, float]:
+    """Have another process read the largest file of a version; when it began and ended, on the monotonic clock."""
+    largest = max((path for path in version.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    command = [sys.executable, "-c", _READ, str(largest)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=True)
+    begin, end = map(float, done.stdout.split())
+    return begin, end
 
 
 def _state(rest_port: int, model: str) -> str:
@@ -124,6 +149,7 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Se
                 time.sleep(_LOOK_SECONDS)
             calm_end = time.monotonic()
             during: list[list[float]] = []
+            reading: list[list[float]] = []
             took: list[float] = []
             for _ in range(repeat):
                 _configure(config, folder, ["half_plus_two", "large"])
@@ -138,6 +164,8 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Se
                 _configure(config, folder, ["half_plus_two"])
                 _wait(target.rest_port, "large", lambda state: state == "END")
                 time.sleep(1.0)
+                reading.append(paced.between(*_read(folder / "large" / "1")))
+                time.sleep(1.0)
             load_seconds = median(took)
             windows = max(1, int((calm_end - calm) / load_seconds))
             usual = [
@@ -148,6 +176,8 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Se
         usual_p99_ms=median([percentile(window, 0.99) for window in usual]),
         loading_p99_ms=median([percentile(window, 0.99) for window in during]),
         loading_worst_ms=max(max(window) for window in during),
+        reading_p99_ms=median([percentile(window, 0.99) for window in reading]),
+        reading_worst_ms=max(max(window) for window in reading),
         load_seconds=load_seconds,
         requests=sum(len(window) for window in during),
     )
@@ -189,7 +219,8 @@ def main(argv: list[str] | None = None) -> int:
     print(
         f"{arguments.kind}, {arguments.megabytes} MiB, {arguments.repeat} loads of {result.load_seconds:.1f} s, "
         f"{result.requests} requests meanwhile: p99 {result.loading_p99_ms:.2f} ms (worst {result.loading_worst_ms:.1f}"
-        f" ms), usually {result.usual_p99_ms:.2f} ms; ratio {result.ratio:.2f}; yardstick {yardstick_ms():.1f} ms"
+        f" ms), usually {result.usual_p99_ms:.2f} ms; ratio {result.ratio:.2f}; while another process reads the same: "
+        f"{result.reading_p99_ms:.2f} ms (worst {result.reading_worst_ms:.1f} ms); yardstick {yardstick_ms():.1f} ms"
     )
     return 0
 
