@@ -354,9 +354,11 @@ class Manager:
         if watch is None:
             return dict.fromkeys(stages, frozenset())
         if not watch.observed:
-            # Control may be younger than the worker: nothing is unloaded before the disk was looked at.
+            # Control may be younger than the worker: nothing is unloaded before the disk was looked at. What the
+            # worker was told to unload, because the model was away for a moment, it unloads.
             return {
                 worker_id: frozenset(v for v, stage in known.items() if stage in (Stage.LOADING, Stage.READY))
+                - self._slots[worker_id].dropped.get(name, frozenset())
                 for worker_id, known in stages.items()
             }
         views = {

@@ -184,6 +184,24 @@ def test_a_removed_model_is_unloaded_and_stays_in_the_status(world: World) -> No
     assert world.manager.configured == []
 
 
+def test_a_model_that_was_removed_and_comes_back_at_once_is_not_counted_on(world: World) -> None:
+    serving(world, 1)
+    world.manager.apply(config("other"))
+    assert world.wants() == []
+    # The worker unloads it by now, though it has not said so yet.
+    world.manager.apply(config("m"))
+    assert world.wants() == []
+    assert world.states() != {1: State.AVAILABLE}
+    world.disk("m", [1])
+    assert world.wants() == []
+    assert world.states() != {1: State.AVAILABLE}
+    world.say(1, 1, State.UNLOADING)
+    world.say(1, 1, State.END)
+    assert world.wants() == [("m", 1)]
+    world.say(1, 1, State.AVAILABLE)
+    assert world.states() == {1: State.AVAILABLE}
+
+
 def test_a_bad_configuration_changes_nothing(world: World) -> None:
     serving(world, 1)
     with pytest.raises(ServingError, match="multiple times"):
