@@ -209,7 +209,6 @@ class Manager:
         """A worker has registered, or registered again."""
         if entry.id not in self._slots:
             self._slots[entry.id] = _Slot(entry.name)
-            self._strikes.back(entry.name)
             self._absences.back(entry.name)
             self._board.add_worker(entry, self._strikes.all_deadly(entry.name))
             self._dirty |= self._all_models()
@@ -371,7 +370,7 @@ class Manager:
         if self.careful:
             new = {version for version in watch.versions if not self._strikes.is_proven((name, version))}
             struck = {version for version in new if self._strikes.is_struck((name, version))}
-            views = one_ahead(new, struck, views, away=self._strikes.away, given_up=given_up)
+            views = one_ahead(new, struck, views, away=self._absences.any_away, given_up=given_up)
         self._good.note(
             name,
             watch.versions,

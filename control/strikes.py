@@ -22,22 +22,14 @@ class Strikes:
         self._strikes: dict[tuple[str, Key], int] = {}
         # Versions that were available on some worker since they are wanted.
         self._proven: set[Key] = set()
-        # Workers that crashed and are to come back.
-        self._away: set[str] = set()
 
     def crashed(self, name: str, loading: Collection[Key]) -> None:
         """The worker in a slot has ended while it was loading these."""
-        self._away.add(name)
         for key in loading:
             self._strikes[name, key] = self._strikes.get((name, key), 0) + 1
 
-    def back(self, name: str) -> None:
-        """There is a worker in the slot again."""
-        self._away.discard(name)
-
     def closed(self, name: str) -> None:
         """No worker will come back to the slot."""
-        self._away.discard(name)
         self._strikes = {struck: n for struck, n in self._strikes.items() if struck[0] != name or n >= STRIKES}
 
     def prove(self, key: Key) -> None:
@@ -78,11 +70,6 @@ class Strikes:
     def is_struck(self, key: Key) -> bool:
         """A worker ended over the version."""
         return any(struck == key for _, struck in self._strikes)
-
-    @property
-    def away(self) -> bool:
-        """There are workers that crashed and will come back."""
-        return bool(self._away)
 
     def models(self) -> set[str]:
         """Models with a version that workers ended over."""
