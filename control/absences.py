@@ -50,11 +50,6 @@ class Absences:
         self._absences.pop(name, None)
         self.given_up -= {name}
 
-    @property
-    def any_away(self) -> bool:
-        """Some slot has no worker after a crash."""
-        return any(not absence.is_back for absence in self._absences.values())
-
     def awaited(self) -> Collection[str]:
         """Slots without a worker that are worth waiting for."""
         return {name for name, absence in self._absences.items() if not absence.is_back} - self.given_up

@@ -6,7 +6,7 @@ forgotten: what was unloaded, failed or removed stays as END, which is how Tenso
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from control.policy import Stage, stage_of
@@ -171,7 +171,7 @@ class Board:
         self._barred.setdefault(name, {})[version] = why
         self._note(name, version, None)
 
-    def barred(self, model: str) -> Collection[int]:
+    def barred(self, model: str) -> Set[int]:
         """Versions of `model` that no worker is to have."""
         return self._barred.get(model, {}).keys()
 
@@ -183,12 +183,15 @@ class Board:
             known.setdefault(version, Ended())
 
     def aspire(self, model: str, versions: Iterable[int]) -> None:
-        """`versions` of `model`, and no others, should be served; a failure of any other is forgiven from now on."""
+        """`versions` of `model`, and no others, should be served; a failure of any other is forgiven from now on.
+
+        What was barred stays so: it may be wanted again, or be what workers would go back to.
+        """
         new, old = frozenset(versions), self.aspired(model)
         self._aspired[model] = new
         for version in new - old:
             self._note(model, version, Ended())
-        for version in old - new:
+        for version in old - new - self.barred(model):
             self.forgive((model, version))
 
     def forgive(self, key: Key) -> None:

@@ -142,6 +142,8 @@ class Manager:
             elif watch.reconfigure(settings):
                 due.append(name)
         self._watches = {name: self._watches[name] for name in models}
+        for key in self._quarantine.pointless(self._watches):
+            self._forgive(key)
         self._models, self._labels = models, labels
         self._dirty |= models.keys()
         LOGGER.info("Finished adding/updating models")
@@ -189,7 +191,7 @@ class Manager:
             watch.failed(error)
 
     def _aspire(self, name: str, versions: Collection[int]) -> None:
-        for version in self._board.aspired(name) - frozenset(versions):
+        for version in self._board.aspired(name) - frozenset(versions) - self._board.barred(name):
             self._forgive((name, version))
         self._board.aspire(name, versions)
         self._dirty.add(name)
@@ -198,6 +200,9 @@ class Manager:
         """Forget that `key` failed, here and, with the next list, on the workers; only then is it tried again."""
         self._strikes.forget(key)
         self._quarantine.forget(key)
+        self._retry(key)
+
+    def _retry(self, key: Key) -> None:
         for worker_id in self._board.failed_on(key):
             self._slots[worker_id].retrying[key] = None
         self._board.forgive(key)
@@ -236,7 +241,8 @@ class Manager:
         self._dirty |= {model for model, _ in barred}
         for key in cleared:
             LOGGER.info("Servable {name: %s version: %d} is no longer suspected: it is tried again", *key)
-            self._forgive(key)
+            self._strikes.clear(key)
+            self._retry(key)
 
     def slot_closed(self, name: str) -> None:
         """No worker of this name will come again."""
@@ -367,10 +373,11 @@ class Manager:
         }
         transition = self._transitions.get(name, self._transition)
         given_up = {worker for worker in views if self._slots[worker].name in self._absences.given_up}
+        away = bool(self._absences.awaited())
         if self.careful:
             new = {version for version in watch.versions if not self._strikes.is_proven((name, version))}
             struck = {version for version in new if self._strikes.is_struck((name, version))}
-            views = one_ahead(new, struck, views, away=self._absences.any_away, given_up=given_up)
+            views = one_ahead(new, struck, views, away=away, given_up=given_up)
         self._good.note(
             name,
             watch.versions,
@@ -382,7 +389,7 @@ class Manager:
             watch.versions,
             views,
             fallback=fallback,
-            away=self.careful and bool(self._absences.awaited()),
+            away=self.careful and away,
             given_up=given_up,
         )
         return chosen | dict.fromkeys(self._retiring & stages.keys(), frozenset())
@@ -395,7 +402,7 @@ class Manager:
         held = {version for model, version in slot.retrying if model == name}.union(barred)
         held |= {version for model, version in self._strikes.suspects(slot.name)[1:] if model == name}
         for version in watch.versions:
-            if self._strikes.deadly(slot.name, (name, version)):
+            if stages.get(version) is not Stage.READY and self._strikes.deadly(slot.name, (name, version)):
                 stages.pop(version, None)
                 held.add(version)
         incomplete = {version.number for version in watch.versions.values() if not version.complete}

@@ -72,7 +72,7 @@ class Quarantine:
             if key[0] in watches and key[1] not in self._board.barred(key[0]) and self._bar(key, count, watches):
                 barred.add(key)
                 cleared |= {other for other in self._blame.explain(key) if self._strikes.is_struck(other)}
-        return barred, cleared
+        return barred, {(name, version) for name, version in cleared if version not in self._board.barred(name)}
 
     def _bar(self, key: Key, count: int, watches: Mapping[str, ModelWatch]) -> bool:
         name, version = key
@@ -92,6 +92,14 @@ class Quarantine:
         if any(self._strikes.is_proven((name, other)) for other in watch.versions.keys() - barred):
             return True
         return self._good.last(name, barred=barred, present=watch.present) is not None
+
+    def pointless(self, watches: Mapping[str, ModelWatch]) -> list[Key]:
+        """What need not be barred any more, since its model is the only one by now and has nothing else to serve."""
+        if len(watches) != 1:
+            return []
+        ((name, watch),) = watches.items()
+        keys = [(name, version) for version in self._board.barred(name) if version in watch.versions]
+        return [key for key in keys if not self._has_another(key, watch)]
 
     def forget(self, key: Key) -> None:
         """The version has other files, or is no longer wanted."""

@@ -50,6 +50,10 @@ class Strikes:
     def forget(self, key: Key) -> None:
         """The version has other files, or is no longer wanted."""
         self._proven.discard(key)
+        self.clear(key)
+
+    def clear(self, key: Key) -> None:
+        """It was not the version that workers ended over."""
         self._strikes = {struck: n for struck, n in self._strikes.items() if struck[1] != key}
 
     def deadly(self, name: str, key: Key) -> bool:

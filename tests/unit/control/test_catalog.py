@@ -185,9 +185,9 @@ def test_a_barred_version_ends_with_the_reason(states: list, state: State, code:
     assert list(board.barred("m")) == []
 
 
-def test_a_version_that_is_no_longer_wanted_is_not_barred_any_more() -> None:
+def test_a_barred_version_stays_so_when_it_is_no_longer_wanted() -> None:
     board = Board()
     board.aspire("m", [1, 2])
     board.bar(("m", 2), Ended(Code.INTERNAL, "bad"))
     board.aspire("m", [1])
-    assert list(board.barred("m")) == []
+    assert list(board.barred("m")) == [2]

@@ -135,3 +135,22 @@ def test_a_place_that_is_given_up_for_good_is_not_waited_for() -> None:
     assert wants(made, 1, 2) == [[1], [1]]
     made.manager.slot_closed("worker-3")
     assert wants(made, 1, 2) == [[], [1]]
+
+
+def test_a_version_that_struck_a_worker_that_never_comes_back_is_tried_by_another() -> None:
+    made = World()
+    made.manager.careful = True
+    made.manager.apply(config("m"))
+    made.join(1)
+    made.join(2, "worker-1")
+    made.disk("m", [1])
+    for worker in (1, 2):
+        made.say(worker, 1, State.AVAILABLE)
+    made.disk("m", [2], others=[1])
+    assert made.wants(1) == [("m", 2), ("m", 1)]
+    made.say(1, 2, State.LOADING)
+    made.manager.worker_left(1, crashed=True)
+    made.manager.tick(1_000.0)
+    assert made.wants(2) == [("m", 1)]
+    made.manager.tick(1_000.0 + LIMIT_SECONDS)
+    assert made.wants(2) == [("m", 2), ("m", 1)]

@@ -319,3 +319,61 @@ def test_nothing_is_barred_without_the_flag() -> None:
 def test_what_nobody_has_configured_is_not_barred(world: Crashes) -> None:
     world.again(("gone", 1), times=4)
     assert world.states("gone") == {}
+
+
+def test_a_barred_version_is_nothing_to_go_back_to_when_a_newer_one_is_wanted(world: Crashes) -> None:
+    world.again(("m", 2), times=3)
+    world.disk("m", [3], others=[1, 2])
+    assert ("m", 3) in world.wants(world.last)
+    world.say(world.last, 3, State.LOADING)
+    world.crash()
+    assert ("m", 2) not in world.wants(world.start())
+    world.load(world.last)
+    assert world.states()[2] == State.END
+
+
+def test_a_rollback_does_not_bring_a_barred_version_back(world: Crashes) -> None:
+    world.again(("m", 2), times=3)
+    world.disk("m", [3], others=[1, 2])
+    world.load(world.last)
+    assert world.states()[3] == State.AVAILABLE
+    for _ in range(2):
+        world.disk("m", [2], others=[1])
+    world.load(world.last)
+    assert ("m", 2) not in world.wants(world.last)
+    assert world.states()[2] == State.END
+    assert State.AVAILABLE in world.states().values()
+
+
+def test_a_version_that_was_cleared_is_still_known_to_be_good() -> None:
+    made = Crashes("m", "other", workers=2)
+    made.serve("other", 1)
+    made.serve("m", 1)
+    for again in range(3):
+        if again:
+            made.say(made.ids["worker-0"], 1, State.LOADING, name="other")
+        made.crash(("m", 1), slot="worker-0")
+        made.start("worker-0")
+    assert made.states()[1] == State.UNLOADING  # worker-1 has it yet
+    # Somebody kills worker-0 twice while it loads what worker-1 serves.
+    for _ in range(2):
+        worker = made.ids["worker-0"]
+        assert ("other", 1) in made.wants(worker)
+        made.say(worker, 1, State.LOADING, name="other")
+        made.crash(slot="worker-0", evidence=False)
+        made.start("worker-0")
+    assert made.wants(made.ids["worker-1"]) == [("other", 1)]
+    assert made.states("other") == {1: State.AVAILABLE}
+
+
+def test_the_only_model_that_is_left_is_tried_again() -> None:
+    made = Crashes("m", "other")
+    made.serve("other", 1)
+    made.serve("m", 1)
+    made.again(("m", 1), times=3)
+    assert made.wants(made.last) == [("other", 1)]
+    made.manager.apply(config("m"))
+    made.manager.refresh()
+    made.say(made.last, 1, State.UNLOADING, name="other")
+    made.say(made.last, 1, State.END, name="other")
+    assert made.wants(made.last) == [("m", 1)]
