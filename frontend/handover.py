@@ -91,16 +91,28 @@ class Taker:
         loop.add_reader(self._socket, self._read)
 
     def close(self) -> None:
-        """Take no more; connections that were taken over go on."""
+        """Take what has been passed on, and no more; connections that were taken over go on."""
         self._loop.remove_reader(self._socket)
+        # Whoever is refused from now on keeps its connection.
+        self._socket.shutdown(socket.SHUT_RD)
+        while self._read():
+            pass
         self._socket.close()
 
-    def _read(self) -> None:
+    async def settle(self) -> None:
+        """Return when everything that was passed on is a connection here."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _read(self) -> bool:
+        """Take some connections over; whether there may be more."""
         for _ in range(_BURST):
             try:
-                _, files, _, _ = socket.recv_fds(self._socket, 1, _FILES, socket.MSG_CMSG_CLOEXEC)
+                data, files, _, _ = socket.recv_fds(self._socket, 1, _FILES, socket.MSG_CMSG_CLOEXEC)
             except (BlockingIOError, InterruptedError):
-                return
+                return False
+            if not data:
+                return False
             if len(files) == _FILES:
                 task = self._loop.create_task(self._take(*files))
                 self._tasks.add(task)
@@ -109,6 +121,7 @@ class Taker:
                 log.error("cannot take a connection over: %d of %d files have arrived", len(files), _FILES)
                 for file in files:
                     os.close(file)
+        return True
 
     async def _take(self, connection: int, memory: int) -> None:
         with open(memory, "rb") as file:

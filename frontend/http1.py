@@ -318,7 +318,7 @@ class HttpConnection(asyncio.Protocol):
     def _is_passed_on(self, exchange: Exchange) -> bool:
         """Whether another process goes on with this connection, from the request on that has begun."""
         pass_on, read = self._pass_on, self._first_piece
-        if pass_on is None or not read or self._waiting or self._draining:
+        if pass_on is None or not read or self._waiting or self._draining or self._transport.get_write_buffer_size():
             return False
         return pass_on(exchange, self._transport, read)
 

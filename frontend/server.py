@@ -71,6 +71,7 @@ class Server:
         self._router: Router
         self._connections: Connections
         self._servers: list[listeners.Listener] = []
+        self._taker: Taker | None = None
         self._report: FrontendReport | None = None
         self._opening = False
         self._epoch = 0
@@ -219,7 +220,8 @@ class Server:
 
         bulk = os.environ.get(ENV_BULK_BIND, "")
         if bulk:  # no doors: others pass connections on
-            self._servers.append(Taker(loop, bulk, http))
+            self._taker = Taker(loop, bulk, http)
+            self._servers.append(self._taker)
             return
         report = FrontendReport(epoch=self._epoch)
         try:
@@ -256,6 +258,8 @@ class Server:
     async def _drain(self, grace_seconds: float) -> None:
         for server in self._servers:
             server.close()
+        if self._taker is not None:
+            await self._taker.settle()
         if self._config is not None:
             await self._connections.drain(grace_seconds)
             self._router.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,7 +94,16 @@ def test_lost_ones_are_done_without_and_come_back(server: Server, rest: Rest) ->
         eventually(both_take, within=BACK_SECONDS)
 
 
-def test_stopping_waits_for_what_they_have(server: Server, rest: Rest) -> None:
-    assert is_answered(rest)
-    server.signal(signal.SIGTERM)
+def test_stopping_waits_for_what_they_have(server: Server) -> None:
+    eventually(lambda: len(bulk_pids(server)) == 2, within=BACK_SECONDS)
+    head = f"POST /v1/models/half_plus_two:predict HTTP/1.1\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=BACK_SECONDS) as sock:
+        sock.sendall(head + BODY[:1000])
+        eventually(lambda: sum(count for name, count in connections(server).items() if "bulk" in name) == 1, within=10)
+        server.signal(signal.SIGTERM)
+        eventually(lambda: "Stopping on SIGTERM" in server.log, within=10)
+        sock.sendall(BODY[1000:])
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        assert (answer.status, len(json.load(answer)["predictions"])) == (200, NUMBERS)
     assert server.wait_ended(within=20) == 0
