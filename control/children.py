@@ -11,7 +11,7 @@ import socket
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from control.devices import Device
@@ -30,10 +30,9 @@ _LOCK = "control.lock"
 
 
 class RunDirectory:
-    """A directory for the sockets between processes, and what workers record, which only this user can enter.
+    """A directory for the sockets between processes, which only this user can enter; removed at the end.
 
-    It is removed at the end. What a control process that was killed has left behind goes when the next one starts: a
-    live one holds a lock.
+    What a control process that was killed has left behind goes when the next one starts: a live one holds a lock.
     """
 
     def __init__(self) -> None:
@@ -55,10 +54,6 @@ class RunDirectory:
     def ipc(self, name: str) -> str:
         """The ZeroMQ endpoint for a socket file `name` in it."""
         return f"ipc://{self.path}/{name}"
-
-    def flight_record(self, name: str, generation: int) -> str:
-        """The file in which one life of a worker records what it runs."""
-        return f"{self.path}/{name}-{generation}.flight"
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
@@ -141,8 +136,10 @@ def local_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def worker_spec(name: str, device: Device, *, control: str, run: RunDirectory, record: bool = False) -> ChildSpec:
-    """The worker of one device; `record`: it is to record what it runs."""
+def worker_spec(
+    name: str, device: Device, *, control: str, run: RunDirectory, record: Callable[[int], str] = lambda generation: ""
+) -> ChildSpec:
+    """The worker of one device; `record` tells each of its lives the path to record what it runs at, or none."""
 
     def env(generation: int) -> Mapping[str, str]:
         # An endpoint is never used twice: a message for an earlier life must not reach a later one.
@@ -152,7 +149,7 @@ def worker_spec(name: str, device: Device, *, control: str, run: RunDirectory, r
             ENV_BIND: bind,
             ENV_DEVICE: device.name,
             # Empty for none: nothing of the kind is inherited from control's own environment.
-            ENV_FLIGHT_RECORD: run.flight_record(name, generation) if record else "",
+            ENV_FLIGHT_RECORD: record(generation),
             "CUDA_VISIBLE_DEVICES": device.cuda_visible_devices,
         }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from control.catalog import Key
 from control.children import RunDirectory, worker_spec
@@ -13,7 +13,7 @@ from control.peers import WORKER
 from control.plane import Plane
 from control.recycle import Vitals
 from control.supervisor import Exit, Supervisor
-from protos.flight_record import read
+from protos import flight_record
 
 # A worker that is being replaced may take so long to finish what it has.
 _GRACE_SECONDS = 60.0
@@ -47,6 +47,8 @@ class OwnWorkers:
         self._control = control
         self._run = run
         self._record = record
+        # Files, by name and generation.
+        self._records: dict[tuple[str, int], int] = {}
         self._devices = {f"worker-{index}": (index, device) for index, device in enumerate(devices)}
         self._serving = list(self._devices)
         self._leaving: set[str] = set()
@@ -61,16 +63,24 @@ class OwnWorkers:
 
     def _start(self, name: str) -> None:
         _, device = self._devices[name]
-        spec = worker_spec(name, device, control=self._control(), run=self._run, record=self._record)
-        self._supervisor.start(spec)
+        record = partial(self._new_record, name)
+        self._supervisor.start(worker_spec(name, device, control=self._control(), run=self._run, record=record))
+
+    def _new_record(self, name: str, generation: int) -> str:
+        if not self._record:
+            return ""
+        fd = self._records[name, generation] = flight_record.create()
+        return flight_record.path_of(fd)
 
     def was_running(self, ended: Exit) -> frozenset[Key]:
         """What a worker was running when it ended; to be asked once, for its record is removed."""
-        path = self._run.flight_record(ended.name, ended.generation)
-        running = read(path)
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        return running
+        fd = self._records.pop((ended.name, ended.generation), None)
+        if fd is None:
+            return frozenset()
+        try:
+            return flight_record.read(fd)
+        finally:
+            os.close(fd)
 
     def ended(self, name: str) -> None:
         """A child of this name has ended."""

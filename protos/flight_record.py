@@ -1,9 +1,10 @@
 """What a worker is running at this moment, kept where it outlives the process: who was at work when it crashed?
 
-A worker that control has started is told a path by `TENSORMUX_FLIGHT_RECORD`, one for each of its lives, and maps a
-file there. Each thread that runs graphs has a cell of its own in it, and writes there which version it is about to run,
-and 0 afterwards: one store into memory each, no lock, no system call. When the process is no more, control reads the
-cells, whatever has ended it; nothing has to be written at the moment of the crash.
+A worker that control has started is told a path by `TENSORMUX_FLIGHT_RECORD`, one for each of its lives, and maps the
+file there. Control has made it and holds it, in memory: with one on a disk a store has to wait for that disk now and
+then. Each thread that runs graphs has a cell of its own in it, and writes there which version it is about to run, and 0
+afterwards: one store into memory each, no lock, no system call. When the process is no more, control reads the cells,
+whatever has ended it; nothing has to be written at the moment of the crash.
 
     header      64 bytes: a mark of the format, then whether some thread had no cell
     cells       THREADS times 64 bytes, of which the first four hold a number; a cache line each, for threads on other
@@ -64,16 +65,16 @@ class Recorder:
     """The worker's side. Without a lock, so that a thread may end (and give its cell back) at any point.
 
     Args:
-        path: where no file is yet.
+        path: an empty file.
 
     Raises:
-        OSError: the file cannot be made.
+        OSError: the file cannot be written.
     """
 
     def __init__(self, path: str) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            # Not only its size: a file system that is full must refuse now, and not with a SIGBUS later.
+            # Not only its size: where there is no room it must refuse now, and not with a SIGBUS later.
             os.posix_fallocate(fd, 0, _SIZE)
             self._map = mmap.mmap(fd, _SIZE)
         finally:
@@ -116,21 +117,25 @@ def unread_slot() -> Slot:
     return Slot(memoryview(bytearray(_WORD)).cast("I"), None)
 
 
-def read(path: str) -> frozenset[Servable]:
-    """The versions that were running when the process that wrote the file at `path` ended; none without a file.
+def create() -> int:
+    """An empty file for a record, in memory; it is gone when all have closed it."""
+    return os.memfd_create("flight-record", os.MFD_CLOEXEC)
+
+
+def path_of(fd: int) -> str:
+    """Where others of this user find a file that this process has open."""
+    return f"/proc/{os.getpid()}/fd/{fd}"
+
+
+def read(fd: int) -> frozenset[Servable]:
+    """The versions that were running when the process that wrote the file ended.
 
     Never fails for what is in the file: whatever has ended the process may have written to it, too.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return frozenset()
-    try:
         return _read(fd)
     except OSError:
         return frozenset({UNKNOWN})
-    finally:
-        os.close(fd)
 
 
 def _read(fd: int) -> frozenset[Servable]:

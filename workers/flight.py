@@ -23,10 +23,10 @@ _recorder: Recorder | None = None
 
 
 def start(path: str) -> None:
-    """Record from now on, in a new file at `path`; for threads that have run nothing yet.
+    """Record from now on, in the file at `path`; for threads that have run nothing yet.
 
     Raises:
-        OSError: the file cannot be made.
+        OSError: the file cannot be written.
     """
     global _recorder
     _recorder = Recorder(path)

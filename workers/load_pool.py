@@ -1,12 +1,13 @@
 """TensorFlow's threads that read variables and fill tables: of lower priority than those that serve.
 
-They are a thread pool of TensorFlow's own, beside the one that serves, and the operations of a load run there. The
+They are thread pools of TensorFlow's own, beside the one that serves, and the operations of a load run there. The
 Python thread that waits for them keeps its priority, because of the lock that all Python threads share: whoever lets go
 of it for another thread waits until that one has taken it, so a thread that gets no CPU would hold up everybody. The
-threads of the pool never want that lock.
+threads of a pool never want that lock.
 
-Linux has a priority for each thread, and threads inherit that of the one that makes them: the pool is made by a thread
-that has lowered its own.
+Each pool has one thread, and a load has a pool to itself: one that hangs, with however many operations, keeps no other
+waiting. Linux has a priority for each thread, and threads inherit that of the one that makes them: the pools are made
+by a thread that has lowered its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -22,30 +24,58 @@ from tensorflow.core.protobuf import config_pb2
 # Added to what the process has, as `nice` does; 19 is the least priority.
 NICENESS = 10
 _LEAST = 19
-_NAME = "tensormux_load"
+_NAME = "tensormux_load_"
 _SERVING_NAME = "tensormux"
 # `RunOptions.inter_op_thread_pool`: operations run in the calling thread.
 _CALLER = -1
 
+_lock = threading.Lock()
+# Numbers of the pools that loads have.
+_taken: set[int] = set()
 
-def with_pool(session_config: bytes, threads: int) -> bytes:
-    """A serialized `ConfigProto` that has the pool, too: all sessions of the process share it.
 
-    Where operations are to run in the calling thread (`inter_op_parallelism_threads` below 0) nothing is added.
+def with_pools(session_config: bytes, loads: int) -> bytes:
+    """A serialized `ConfigProto` that has pools for so many loads, too: all sessions of the process share them.
+
+    Nothing is added where operations are to run in the calling thread (`inter_op_parallelism_threads` or
+    TF_NUM_INTEROP_THREADS below 0), or sessions have threads of their own.
     """
     config = config_pb2.ConfigProto.FromString(session_config)
-    if config.inter_op_parallelism_threads >= 0 and not config.use_per_session_threads:
+    threads = config.inter_op_parallelism_threads or _environment()
+    if threads >= 0 and not config.use_per_session_threads:
         pools = config.session_inter_op_thread_pool
         if not pools:  # what would be used without any
             pools.add(global_name=_SERVING_NAME)
-        pools.add(global_name=_NAME, num_threads=threads)
+        for number in range(loads):
+            pools.add(global_name=f"{_NAME}{number}", num_threads=1)
     return config.SerializeToString()
 
 
-def index(config: Any) -> int:
-    """The pool's number for `RunOptions.inter_op_thread_pool`; the calling thread where a `ConfigProto` has no pool."""
+def _environment() -> int:
+    try:
+        return int(os.environ.get("TF_NUM_INTEROP_THREADS", "0"))
+    except ValueError:
+        return 0
+
+
+def _numbers(config: Any) -> list[int]:
+    """Those of the pools for loads, for `RunOptions.inter_op_thread_pool`."""
     pools = config.session_inter_op_thread_pool
-    return len(pools) - 1 if pools and pools[-1].global_name == _NAME else _CALLER
+    return [number for number, pool in enumerate(pools) if pool.global_name.startswith(_NAME)]
+
+
+@contextlib.contextmanager
+def taken(config: Any) -> Iterator[int]:
+    """A pool that no other load has, by its number in a `ConfigProto`; the calling thread where there is none."""
+    with _lock:
+        number = next((number for number in _numbers(config) if number not in _taken), _CALLER)
+        if number != _CALLER:
+            _taken.add(number)
+    try:
+        yield number
+    finally:
+        with _lock:
+            _taken.discard(number)
 
 
 def start(session_config: bytes) -> None:
@@ -55,23 +85,38 @@ def start(session_config: bytes) -> None:
         tf.errors.OpError: they cannot be made like that.
     """
     config = config_pb2.ConfigProto.FromString(session_config)
+    numbers = _numbers(config)
     serving = config_pb2.ConfigProto()
     serving.CopyFrom(config)
-    has_pool = index(config) != _CALLER
-    if has_pool:
-        del serving.session_inter_op_thread_pool[-1]
-    tf.compat.v1.Session(graph=tf.Graph(), config=serving).close()
-    if has_pool:
-        thread = threading.Thread(target=_make_low, args=(config,), name="load-pool")
+    if numbers:
+        del serving.session_inter_op_thread_pool[numbers[0] :]
+    _make(serving)
+    failures: list[Exception] = []
+
+    def make_low() -> None:
+        try:
+            _lower_priority()
+            _make(config)
+        except Exception as error:
+            failures.append(error)
+
+    if numbers:
+        thread = threading.Thread(target=make_low, name="load-pools")
         thread.start()
         thread.join()
+    for failure in failures:
+        raise failure
 
 
-def _make_low(config: Any) -> None:
+def _make(config: Any) -> None:
+    tf.compat.v1.Session(graph=tf.Graph(), config=config).close()
+
+
+def _lower_priority() -> None:
+    """Of the calling thread; there is no way back without privileges."""
     with contextlib.suppress(OSError, AttributeError):
         thread = threading.get_native_id()
         usual = os.getpriority(os.PRIO_PROCESS, thread)
         os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST, usual + NICENESS))
         # Nor does it interrupt others when it has something to do.
         os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
-    tf.compat.v1.Session(graph=tf.Graph(), config=config).close()

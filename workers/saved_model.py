@@ -70,10 +70,10 @@ def load(path: str, tags: Sequence[str], config: Any) -> tuple[Any, Any]:
     meta_graph = parts.meta_graph
     del parts  # the graph's bytes: as large as the graph
     session = tf.compat.v1.Session(graph=graph, config=config)
-    pool = load_pool.index(config)
     try:
-        _restore(session, meta_graph, path, pool)
-        _initialize(session, meta_graph, path, pool)
+        with load_pool.taken(config) as pool:
+            _restore(session, meta_graph, path, pool)
+            _initialize(session, meta_graph, path, pool)
     except BaseException:
         close(session)
         raise

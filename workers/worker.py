@@ -234,8 +234,8 @@ class Worker:
             return
         config = message.worker
         load_threads = max(1, config.num_load_threads)
-        # Loads that hang keep theirs.
-        session_config = load_pool.with_pool(config.session_config, load_threads + MAX_ABANDONED)
+        # Loads that hang keep their pools.
+        session_config = load_pool.with_pools(config.session_config, load_threads + MAX_ABANDONED)
         config = self._config = msgspec.structs.replace(config, session_config=session_config)
         threads = config.num_run_threads or len(os.sched_getaffinity(0))
         if config.batching is not None:

@@ -82,9 +82,9 @@ def test_a_worker_is_pinned_and_never_reuses_an_endpoint(run: RunDirectory) -> N
 
 
 def test_each_life_of_a_worker_has_a_record_of_its_own(run: RunDirectory) -> None:
-    spec = worker_spec("worker-3", Device("gpu:1", "7"), control="ipc:///c", run=run, record=True)
-    assert spec.env(1)["TENSORMUX_FLIGHT_RECORD"] == f"{run.path}/worker-3-1.flight"
-    assert spec.env(2)["TENSORMUX_FLIGHT_RECORD"] == run.flight_record("worker-3", 2)
+    spec = worker_spec("worker-3", Device("gpu:1", "7"), control="ipc:///c", run=run, record="/record-{}".format)
+    assert spec.env(1)["TENSORMUX_FLIGHT_RECORD"] == "/record-1"
+    assert spec.env(2)["TENSORMUX_FLIGHT_RECORD"] == "/record-2"
     spec = worker_spec("worker-3", Device("gpu:1", "7"), control="ipc:///c", run=run)
     assert spec.env(1)["TENSORMUX_FLIGHT_RECORD"] == ""
 

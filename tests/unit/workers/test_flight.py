@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from protos.errors import ServingError
-from protos.flight_record import Recorder, read
+from protos.flight_record import Recorder, create, path_of, read
 from protos.messages import SIGNATURE_SEPARATOR, BatchingConfig, DesiredServable, Infer, State, WorkerConfig
 from workers import flight, loading, tflite, warmup
 from workers.engine import Outbox
@@ -24,11 +25,12 @@ EXAMPLES = np.array([b""], object)
 
 
 @pytest.fixture
-def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def record(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A new record, for threads that the test starts."""
-    path = str(tmp_path / "flight")
-    monkeypatch.setattr(flight, "_recorder", Recorder(path))
-    return path
+    fd = create()
+    monkeypatch.setattr(flight, "_recorder", Recorder(path_of(fd)))
+    yield fd
+    os.close(fd)
 
 
 def on_a_thread(call: Callable[[], Any]) -> Any:
@@ -47,7 +49,7 @@ def on_a_thread(call: Callable[[], Any]) -> Any:
     return outcome[0]
 
 
-def watched(prepared: Prepared, record: str, *, error: Exception | None = None) -> list[Any]:
+def watched(prepared: Prepared, record: int, *, error: Exception | None = None) -> list[Any]:
     """Let the session's callables tell what the record shows while they run."""
     seen: list[Any] = []
 
@@ -68,7 +70,7 @@ def loaded(model: Path, key: tuple[str, int] | None = ("m", 7)) -> Any:
 
 
 @pytest.mark.parametrize("lane", list(Lane))
-def test_a_run_is_seen_in_every_lane(record: str, model_path: Callable[[str], Path], lane: Lane) -> None:
+def test_a_run_is_seen_in_every_lane(record: int, model_path: Callable[[str], Path], lane: Lane) -> None:
     servable = loaded(model_path("half_plus_two"))
     prepared = servable.prepared("serving_default", ())
     seen = watched(prepared, record)
@@ -77,7 +79,7 @@ def test_a_run_is_seen_in_every_lane(record: str, model_path: Callable[[str], Pa
     servable.close()
 
 
-def test_a_run_that_fails_is_over_too(record: str, model_path: Callable[[str], Path]) -> None:
+def test_a_run_that_fails_is_over_too(record: int, model_path: Callable[[str], Path]) -> None:
     servable = loaded(model_path("half_plus_two"))
     prepared = servable.prepared("serving_default", ())
     seen = watched(prepared, record, error=ValueError("bad"))
@@ -94,7 +96,7 @@ def test_a_run_that_fails_is_over_too(record: str, model_path: Callable[[str], P
     servable.close()
 
 
-def test_what_is_prepared_later_and_several_signatures_at_once(record: str, model_path: Callable[[str], Path]) -> None:
+def test_what_is_prepared_later_and_several_signatures_at_once(record: int, model_path: Callable[[str], Path]) -> None:
     servable = loaded(model_path("half_plus_two"))
     for signature, outputs, array in (
         ("regress_x_to_y", (0,), EXAMPLES),
@@ -107,7 +109,7 @@ def test_what_is_prepared_later_and_several_signatures_at_once(record: str, mode
     servable.close()
 
 
-def test_tflite(record: str, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tflite(record: int, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     servable = loaded(model_path("tflite_plain"))
     seen: list[Any] = []
     outcomes: list[Any] = [ServingError(13, "bad"), [X]]
@@ -127,7 +129,7 @@ def test_tflite(record: str, model_path: Callable[[str], Path], monkeypatch: pyt
     servable.close()
 
 
-def test_versions_side_by_side(record: str, model_path: Callable[[str], Path]) -> None:
+def test_versions_side_by_side(record: int, model_path: Callable[[str], Path]) -> None:
     servables = [loaded(model_path("half_plus_two"), key) for key in (("a", 1), ("b", 2))]
     meeting = threading.Barrier(3)
     threads = []
@@ -152,7 +154,7 @@ def test_versions_side_by_side(record: str, model_path: Callable[[str], Path]) -
         servable.close()
 
 
-def test_a_number_is_given_back_when_its_version_is_gone(record: str, model_path: Callable[[str], Path]) -> None:
+def test_a_number_is_given_back_when_its_version_is_gone(record: int, model_path: Callable[[str], Path]) -> None:
     recorder = flight._recorder
     assert recorder is not None
     before = len(recorder._numbers)
@@ -166,7 +168,7 @@ def test_a_number_is_given_back_when_its_version_is_gone(record: str, model_path
 
 
 def test_warm_up_is_seen_and_a_failed_one_is_forgotten(
-    record: str, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    record: int, model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = flight._recorder
     assert recorder is not None
@@ -190,7 +192,7 @@ def test_warm_up_is_seen_and_a_failed_one_is_forgotten(
 
 @pytest.mark.parametrize("batching", [None, BatchingConfig(num_batch_threads=1)])
 def test_a_worker_records_what_it_was_told_to_load(
-    record: str, parts: Callable[..., Any], model_path: Callable[[str], Path], batching: BatchingConfig | None
+    record: int, parts: Callable[..., Any], model_path: Callable[[str], Path], batching: BatchingConfig | None
 ) -> None:
     made = parts(WorkerConfig(batching=batching))
     made.residency.apply([DesiredServable(name="m", version=3, path=str(model_path("half_plus_two")))])

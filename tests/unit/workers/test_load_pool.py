@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -33,7 +34,7 @@ def threads():
 def ticks(ids):
     return sum(sum(map(int, Path(f"/proc/self/task/{id}/schedstat").read_text().split()[:1])) for id in ids)
 
-config = load_pool.with_pool(b"", int(sys.argv[2]))
+config = load_pool.with_pools(b"", int(sys.argv[2]))
 load_pool.start(config)
 before = threads()
 low = [id for id, how in before.items() if how != (os.getpriority(os.PRIO_PROCESS, 0), False)]
@@ -60,32 +61,51 @@ def own_pool(name: str) -> Any:
     return config_pb2.ThreadPoolOptionProto(global_name=name, num_threads=2)
 
 
+LOADS = [(f"tensormux_load_{number}", 1) for number in range(THREADS)]
+
+
 @pytest.mark.parametrize(
-    ("given", "expected", "index"),
+    ("given", "expected", "first"),
     [
-        ({}, [("tensormux", 0), ("tensormux_load", THREADS)], 1),
-        ({"inter_op_parallelism_threads": 4}, [("tensormux", 0), ("tensormux_load", THREADS)], 1),
-        ({"session_inter_op_thread_pool": [own_pool("a")]}, [("a", 2), ("tensormux_load", THREADS)], 1),
-        (
-            {"session_inter_op_thread_pool": [own_pool("a"), own_pool("b")]},
-            [("a", 2), ("b", 2), ("tensormux_load", 3)],
-            2,
-        ),
+        ({}, [("tensormux", 0), *LOADS], 1),
+        ({"inter_op_parallelism_threads": 4}, [("tensormux", 0), *LOADS], 1),
+        ({"session_inter_op_thread_pool": [own_pool("a")]}, [("a", 2), *LOADS], 1),
+        ({"session_inter_op_thread_pool": [own_pool("a"), own_pool("b")]}, [("a", 2), ("b", 2), *LOADS], 2),
         ({"inter_op_parallelism_threads": -1}, [], -1),
         ({"use_per_session_threads": True}, [], -1),
     ],
 )
-def test_which_sessions_have_the_pool(given: dict[str, Any], expected: list[tuple[str, int]], index: int) -> None:
-    made = load_pool.with_pool(config(allow_soft_placement=True, **given), THREADS)
+def test_which_sessions_have_pools(given: dict[str, Any], expected: list[tuple[str, int]], first: int) -> None:
+    made = load_pool.with_pools(config(allow_soft_placement=True, **given), THREADS)
     assert pools(made) == expected
     message = config_pb2.ConfigProto.FromString(made)
-    assert load_pool.index(message) == index
     assert message.allow_soft_placement
+    with load_pool.taken(message) as number:
+        assert number == first
 
 
-def test_sessions_without_it_load_in_the_calling_thread() -> None:
-    assert load_pool.index(config_pb2.ConfigProto()) == -1
-    assert load_pool.index(config_pb2.ConfigProto(session_inter_op_thread_pool=[own_pool("a")])) == -1
+@pytest.mark.parametrize(("variable", "given", "has_pools"), [("-1", 0, False), ("-1", 2, True), ("4", 0, True)])
+def test_threads_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, given: int, has_pools: bool
+) -> None:
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", variable)
+    made = load_pool.with_pools(config(inter_op_parallelism_threads=given), THREADS)
+    assert bool(pools(made)) == has_pools
+
+
+def test_each_load_has_a_pool_to_itself_while_there_are_any() -> None:
+    message = config_pb2.ConfigProto.FromString(load_pool.with_pools(b"", THREADS))
+    with contextlib.ExitStack() as stack:
+        numbers = [stack.enter_context(load_pool.taken(message)) for _ in range(THREADS + 2)]
+        assert numbers == [1, 2, 3, -1, -1]
+    with load_pool.taken(message) as number:
+        assert number == 1
+
+
+def test_sessions_without_pools_load_in_the_calling_thread() -> None:
+    for message in (config_pb2.ConfigProto(), config_pb2.ConfigProto(session_inter_op_thread_pool=[own_pool("a")])):
+        with load_pool.taken(message) as number:
+            assert number == -1
 
 
 def test_only_its_threads_have_low_priority_and_they_load(model_path: Callable[[str], Path]) -> None:
