@@ -21,7 +21,7 @@ THREADS = 3
 
 # Loads and runs a model in a process of its own: pools are the process's, and are made once.
 PROGRAM = """
-import collections, glob, json, os, sys
+import collections, glob, json, os, sys, time
 from pathlib import Path
 import numpy as np
 from workers import load_pool, servable
@@ -34,16 +34,24 @@ def threads():
 def ticks(ids):
     return sum(sum(map(int, Path(f"/proc/self/task/{id}/schedstat").read_text().split()[:1])) for id in ids)
 
+def wait_until(condition):
+    # Threads end a moment after they were joined.
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+usual = os.getpriority(os.PRIO_PROCESS, 0)
+low = lambda: [id for id, how in threads().items() if how != (usual, False)]
 config = load_pool.with_pools(b"", int(sys.argv[2]))
 load_pool.start(config)
-before = threads()
-low = [id for id, how in before.items() if how != (os.getpriority(os.PRIO_PROCESS, 0), False)]
-used = ticks(low)
+wait_until(lambda: len(low()) == int(sys.argv[2]))
+before, ids = threads(), low()
+used = ticks(ids)
 loaded = servable.load(sys.argv[1], tags=("serve",), session_config=config)
-used = ticks(low) - used
+used = ticks(ids) - used
 runs = [loaded.prepared("serving_default", ()).run(lane, [np.array([2.0], np.float32)])[0].tolist() for lane in Lane]
 loaded.close()
-usual = os.getpriority(os.PRIO_PROCESS, 0)
+wait_until(lambda: threads() == before)
 print(json.dumps([usual, sorted(collections.Counter(before.values()).items()), used, runs, threads() == before]))
 """
 
