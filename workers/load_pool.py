@@ -6,8 +6,7 @@ of it for another thread waits until that one has taken it, so a thread that get
 threads of a pool never want that lock.
 
 Each pool has one thread, and a load has a pool to itself: one that hangs, with however many operations, keeps no other
-waiting. Linux has a priority for each thread, and threads inherit that of the one that makes them: the pools are made
-by a thread that has lowered its own.
+waiting. Threads inherit the priority of the one that makes them.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-# Added to what the process has, as `nice` does; 19 is the least priority.
-NICENESS = 10
-_LEAST = 19
+from workers import low_priority
+
 _NAME = "tensormux_load_"
 _SERVING_NAME = "tensormux"
 # `RunOptions.inter_op_thread_pool`: operations run in the calling thread.
@@ -91,32 +89,9 @@ def start(session_config: bytes) -> None:
     if numbers:
         del serving.session_inter_op_thread_pool[numbers[0] :]
     _make(serving)
-    failures: list[Exception] = []
-
-    def make_low() -> None:
-        try:
-            _lower_priority()
-            _make(config)
-        except Exception as error:
-            failures.append(error)
-
     if numbers:
-        thread = threading.Thread(target=make_low, name="load-pools")
-        thread.start()
-        thread.join()
-    for failure in failures:
-        raise failure
+        low_priority.run(_make, config)
 
 
 def _make(config: Any) -> None:
     tf.compat.v1.Session(graph=tf.Graph(), config=config).close()
-
-
-def _lower_priority() -> None:
-    """Of the calling thread; there is no way back without privileges."""
-    with contextlib.suppress(OSError, AttributeError):
-        thread = threading.get_native_id()
-        usual = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST, usual + NICENESS))
-        # Nor does it interrupt others when it has something to do.
-        os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))

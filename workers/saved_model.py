@@ -20,15 +20,20 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.client import pywrap_tf_session
-from tensorflow.python.framework import c_api_util, ops
+from tensorflow.python.framework import c_api_util
 from tensorflow.python.saved_model import loader_impl
 
 from protos.errors import Code, ServingError
-from workers import load_pool
+from workers import load_pool, low_priority
+from workers.c_session import CSession
+from workers.session import PythonSession, Session
 
 _INIT_SIGNATURE = "__saved_model_init_op"
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
 _META_GRAPHS = 2  # field of SavedModel
+# Bytes of a GraphDef. Up to this, its import holds Python's lock for milliseconds at most; TensorFlow's wrappers are a
+# little faster with sessions that they have made.
+SMALL_GRAPH = 256 << 10
 _META_INFO, _GRAPH, _OBJECT_GRAPH = 1, 2, 7  # fields of MetaGraphDef
 
 Span = tuple[int, int]
@@ -45,7 +50,7 @@ class _Parts(NamedTuple):
     graph: bytes
 
 
-def load(path: str, tags: Sequence[str], config: Any) -> tuple[Any, Any]:
+def load(path: str, tags: Sequence[str], config: Any) -> tuple[Session, Any]:
     """Load the MetaGraph with exactly these tags of the SavedModel at `path`.
 
     Args:
@@ -63,28 +68,19 @@ def load(path: str, tags: Sequence[str], config: Any) -> tuple[Any, Any]:
     """
     try:
         parts = _read(path, tags)
-        graph = tf.Graph()
-        _import(graph, parts.graph)
+        session = _open(parts.graph, config)
     except _Unusual:
         return _load_the_long_way(path, tags, config)
     meta_graph = parts.meta_graph
     del parts  # the graph's bytes: as large as the graph
-    session = tf.compat.v1.Session(graph=graph, config=config)
     try:
         with load_pool.taken(config) as pool:
             _restore(session, meta_graph, path, pool)
             _initialize(session, meta_graph, path, pool)
     except BaseException:
-        close(session)
+        session.close()
         raise
     return session, meta_graph
-
-
-def close(session: Any) -> None:
-    """Free a session and its graph at once, not at the next run of Python's collector."""
-    graph = session.graph
-    session.close()
-    ops.dismantle_graph(graph)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -119,7 +115,6 @@ def _find(file: int, data: mmap.mmap, tags: Sequence[str]) -> _Parts:
         except DecodeError:
             raise _Unusual from None
         if set(meta_graph.meta_info_def.tags) == set(tags):
-            # Reading lets others run, unlike copying from the mapped file.
             graph = [_pread(file, span) for inner, span, _ in fields if inner == _GRAPH]
             return _Parts(meta_graph, graph[0] if len(graph) == 1 else b"".join(graph))
     if not found:
@@ -128,8 +123,11 @@ def _find(file: int, data: mmap.mmap, tags: Sequence[str]) -> _Parts:
 
 
 def _pread(file: int, span: Span) -> bytes:
-    data = os.pread(file, span[1] - span[0], span[0])
-    if len(data) != span[1] - span[0]:
+    """The bytes of a graph. Reading lets others run, unlike copying from the mapped file."""
+    size = span[1] - span[0]
+    large = size > SMALL_GRAPH
+    data: bytes = low_priority.run(os.pread, file, size, span[0]) if large else os.pread(file, size, span[0])
+    if len(data) != size:
         raise _Unusual
     return data
 
@@ -176,17 +174,26 @@ def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
     raise _Unusual
 
 
-def _import(graph: Any, data: bytes) -> None:
-    """Put a serialized GraphDef into `graph`, without Python objects for its operations."""
-    options = c_api_util.ScopedTFImportGraphDefOptions()
-    buffer = pywrap_tf_session.TF_NewBufferFromString(data)
+def _open(graph: bytes, config: Any) -> Session:
+    """A session on a serialized GraphDef, without Python objects for its operations."""
     try:
-        with graph._c_graph.get() as c_graph:
-            results = pywrap_tf_session.TF_GraphImportGraphDefWithResults(c_graph, buffer, options.options)
-        c_api_util.ScopedTFImportGraphDefResults(results)
+        if len(graph) > SMALL_GRAPH:
+            return CSession(graph, config)
+        python_graph = tf.Graph()
+        _import(python_graph, graph)
+        return PythonSession(tf.compat.v1.Session(graph=python_graph, config=config))
     except tf.errors.OpError:
         # Attributes that newer versions of TensorFlow wrote, for example, are taken out by the other loader.
         raise _Unusual from None
+
+
+def _import(into: Any, graph: bytes) -> None:
+    options = c_api_util.ScopedTFImportGraphDefOptions()
+    buffer = pywrap_tf_session.TF_NewBufferFromString(graph)
+    try:
+        with into._c_graph.get() as c_graph:
+            results = pywrap_tf_session.TF_GraphImportGraphDefWithResults(c_graph, buffer, options.options)
+        c_api_util.ScopedTFImportGraphDefResults(results)
     finally:
         pywrap_tf_session.TF_DeleteBuffer(buffer)
 
@@ -194,15 +201,15 @@ def _import(graph: Any, data: bytes) -> None:
 # --- state ---------------------------------------------------------------------------------------------------------
 
 
-def _run(session: Any, target: str, feeds: dict[str, str], pool: int) -> None:
+def _run(session: Session, target: str, feeds: dict[str, str], pool: int) -> None:
     """Run an operation, feeding strings."""
     options = config_pb2.CallableOptions(feed=list(feeds), target=[target.partition(":")[0]])
     options.run_options.inter_op_thread_pool = pool
     values = [np.array(value.encode(), dtype=object) for value in feeds.values()]
-    session._make_callable_from_options(options)(*values)
+    session.make_callable(options)(values)
 
 
-def _restore(session: Any, meta_graph: Any, path: str, pool: int) -> None:
+def _restore(session: Session, meta_graph: Any, path: str, pool: int) -> None:
     saver = meta_graph.saver_def
     if not saver.restore_op_name:
         return
@@ -212,7 +219,7 @@ def _restore(session: Any, meta_graph: Any, path: str, pool: int) -> None:
     _run(session, saver.restore_op_name, {saver.filename_tensor_name: prefix}, pool)
 
 
-def _initialize(session: Any, meta_graph: Any, path: str, pool: int) -> None:
+def _initialize(session: Session, meta_graph: Any, path: str, pool: int) -> None:
     target = _init_operation(meta_graph)
     if target:
         assets = {asset.tensor_info.name: os.path.join(path, "assets", asset.filename) for asset in _assets(meta_graph)}
@@ -249,7 +256,7 @@ def _assets(meta_graph: Any) -> list[Any]:
 # --- the long way --------------------------------------------------------------------------------------------------
 
 
-def _load_the_long_way(path: str, tags: Sequence[str], config: Any) -> tuple[Any, Any]:
+def _load_the_long_way(path: str, tags: Sequence[str], config: Any) -> tuple[Session, Any]:
     try:
         loader = loader_impl.SavedModelLoader(path)
     except OSError as error:
@@ -263,6 +270,6 @@ def _load_the_long_way(path: str, tags: Sequence[str], config: Any) -> tuple[Any
         loader.restore_variables(session, saver)
         loader.run_init_ops(session, list(tags))
     except BaseException:
-        close(session)
+        PythonSession(session).close()
         raise
-    return session, loader.get_meta_graph_def_from_tags(list(tags))
+    return PythonSession(session), loader.get_meta_graph_def_from_tags(list(tags))

@@ -81,9 +81,9 @@ class Prepared:
         self.mark = 0
         self._session = session
         self._lock = threading.Lock()
-        self._run: list[Callable[..., list[Any]] | None] = [None, None]
+        self._run: list[Callable[[Sequence[Any]], list[Any]] | None] = [None, None]
 
-    def prepare(self, *, pool: bool) -> Callable[..., list[Any]]:
+    def prepare(self, *, pool: bool) -> Callable[[Sequence[Any]], list[Any]]:
         """The callable of one lane, made on first use (TensorFlow optimizes the graph then).
 
         Raises:
@@ -95,7 +95,7 @@ class Prepared:
                 options = config_pb2.CallableOptions(feed=self._feed, fetch=self._fetch)
                 # -1: ops run in the calling thread, sparing a cheap graph all hops between threads.
                 options.run_options.inter_op_thread_pool = 0 if pool else -1
-                run = self._run[pool] = self._session._make_callable_from_options(options)
+                run = self._run[pool] = self._session.make_callable(options)
             return run
 
     def refuse(self, dtypes: Sequence[int]) -> NoReturn:
@@ -121,7 +121,7 @@ class Prepared:
         cell[0] = self.mark
         try:
             run = self._run[lane == Lane.POOL] or self.prepare(pool=lane == Lane.POOL)
-            outputs = run(*arrays)
+            outputs = run(arrays)
         finally:
             cell[0] = 0
         return [outputs[i] for i in self._positions] if self._positions else outputs
@@ -213,7 +213,7 @@ class Servable:
         self._mark = 0
         with giving_back():
             self._prepared.clear()
-            saved_model.close(self._session)
+            self._session.close()
             self._session = None
 
 
@@ -253,7 +253,7 @@ def load(path: str, *, tags: Sequence[str], session_config: bytes) -> Servable:
             servable = Servable(session, meta_graph)
             servable.prepare_all()
         except BaseException:
-            saved_model.close(session)
+            session.close()
             raise
         return servable
     except Exception as error:

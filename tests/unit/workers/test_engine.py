@@ -267,11 +267,11 @@ def test_a_version_in_use_is_not_freed(server: Callable[..., Server], gate: Gate
     made.parts.residency.apply([])
     for _ in range(5):
         made.parts.turn()
-    assert not session._closed
+    assert not session.closed
     gate.open()
     replies = made.replies()
     assert made.arrays(replies[1])[0].tolist() == [3.0]
-    made.parts.until(lambda: session._closed, "closed")
+    made.parts.until(lambda: session.closed, "closed")
 
 
 def test_a_repeated_id_of_a_broken_front_end_leaks_nothing(server: Callable[..., Server], gate: Gate) -> None:

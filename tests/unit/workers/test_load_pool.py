@@ -15,7 +15,7 @@ import pytest
 from tensorflow.core.protobuf import config_pb2
 
 from bench.server import ROOT
-from workers import load_pool
+from workers import load_pool, low_priority
 
 THREADS = 3
 
@@ -122,7 +122,7 @@ def test_only_its_threads_have_low_priority_and_they_load(model_path: Callable[[
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     usual, threads, used, runs, unchanged = json.loads(done.stdout.splitlines()[-1])
-    low = [min(19, usual + load_pool.NICENESS), True]
+    low = [min(19, usual + low_priority.NICENESS), True]
     assert [count for how, count in threads if how == low] == [THREADS]
     assert {tuple(how) for how, _ in threads} == {(usual, False), tuple(low)}
     assert used > 0

@@ -20,6 +20,14 @@ from workers import saved_model, servable
 from workers.run_mode import Lane
 
 
+@pytest.fixture(params=["small graph", "large graph"], autouse=True)
+def large(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether all graphs count as large, or none does: they have sessions of another kind."""
+    is_large = bool(request.param == "large graph")
+    monkeypatch.setattr(saved_model, "SMALL_GRAPH", 0 if is_large else 1 << 30)
+    return is_large
+
+
 @pytest.fixture
 def version(model_path: Callable[[str], Path], tmp_path: Path) -> Path:
     """A copy of half_plus_two."""
