@@ -188,7 +188,8 @@ class Engine:
         except Exception as failure:
             error = failure
         if not self.takeover.leave(token):
-            self._executor.hand_in(call.task, outputs, error)
+            # Not its task, which `adopt` is perhaps about to make: it is there when a leader takes this.
+            self._executor.hand_in(call, outputs, error)
             raise Deposed
         if error is not None:
             try:
@@ -333,6 +334,8 @@ class Engine:
 
     def finished(self, context: Any, result: Any, error: BaseException | None) -> None:
         """Take a job's outcome from the executor."""
+        if isinstance(context, _InlineCall):
+            context = context.task
         if isinstance(context, Task):
             self._running -= 1
             self._answer(context, as_serving_error(error) if error is not None else result)

@@ -17,6 +17,7 @@ from protos.messages import CODE_GONE, BatchingConfig, DesiredServable, Infer, R
 from workers.engine import Outbox
 from workers.run_mode import Lane
 from workers.servable import Prepared
+from workers.takeover import Deposed
 from workers.tensors import from_array, to_array
 
 PATIENCE_S = 30.0
@@ -145,6 +146,24 @@ def test_expensive_requests_stay_off_the_reading_thread(server: Callable[..., Se
     made.ask([0.002])
     assert len(made.outbox.replies) == before
     made.replies()
+
+
+def test_a_call_that_returns_before_it_is_adopted(server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = server("half_plus_two")
+    made.call_cheap()
+    for _ in range(20):
+        made.replies(made.ask([1.0, 2.0, 5.0]))
+    real, calls = Prepared.run, []
+
+    def run(prepared: Prepared, lane: Lane, arrays: Any) -> Any:
+        calls.append(made.engine.takeover._token.pop())  # as the watchdog does when it deposes this thread
+        return real(prepared, lane, arrays)
+
+    monkeypatch.setattr(Prepared, "run", run)
+    with pytest.raises(Deposed):
+        made.ask([4.0, 4.0, 4.0])
+    made.engine.adopt(calls[0])
+    assert made.arrays(made.replies()[made.sent])[0].tolist() == [4.0, 4.0, 4.0]
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["executor", "inline"])
