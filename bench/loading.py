@@ -5,9 +5,6 @@ model is added to its configuration and taken away again, several times. The slo
 due while the model was loading is compared with that of times as long without a load; of each the median over all
 loads counts, because on a shared machine single ones say little. A request's latency counts from when it was due, so
 that one that holds up others is not counted once.
-
-In between, another process of the same low priority only reads the model's largest file into memory: what that does to
-the requests is the machine's doing, and no server can load such a model for less.
 """
 
 from __future__ import annotations
@@ -40,8 +37,6 @@ class Result(NamedTuple):
     usual_p99_ms: float
     loading_p99_ms: float
     loading_worst_ms: float
-    reading_p99_ms: float
-    reading_worst_ms: float
     load_seconds: float
     requests: int
 
@@ -86,26 +81,6 @@ def write_large(path: Path, megabytes: int, kind: str) -> None:
     save(path, build)
 
 
-_READ = """
-import os, sys, time
-os.nice(10)
-os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-with open(sys.argv[1], "rb", buffering=0) as file:
-    begin = time.monotonic()
-    data = file.read()
-    print(begin, time.monotonic())
-"""
-
-
-def _read(version: Path) -> tuple[float, float]:
-    """Have another process read the largest file of a version; when it began and ended, on the monotonic clock."""
-    largest = max((path for path in version.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-    command = [sys.executable, "-c", _READ, str(largest)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=True)
-    begin, end = map(float, done.stdout.split())
-    return begin, end
-
-
 def _state(rest_port: int, model: str) -> str:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{rest_port}/v1/models/{model}", timeout=10) as reply:
@@ -115,12 +90,16 @@ def _state(rest_port: int, model: str) -> str:
         return "UNKNOWN"
 
 
-def _wait(rest_port: int, model: str, is_there: Callable[[str], bool]) -> None:
-    deadline = time.monotonic() + LOAD_SECONDS
+def _wait(rest_port: int, model: str, is_there: Callable[[str], bool]) -> float:
+    """Wait until the model is in such a state; the last time when it was seen in another, on the monotonic clock."""
+    before = time.monotonic()
+    deadline = before + LOAD_SECONDS
     while not is_there(state := _state(rest_port, model)):
-        if time.monotonic() > deadline:
+        before = time.monotonic()
+        if before > deadline:
             raise server.ServerFailed(f"{model} is still {state} after {LOAD_SECONDS:.0f} s")
         time.sleep(_LOOK_SECONDS)
+    return before
 
 
 def _configure(path: Path, folder: Path, names: Sequence[str]) -> None:
@@ -149,12 +128,11 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Se
                 time.sleep(_LOOK_SECONDS)
             calm_end = time.monotonic()
             during: list[list[float]] = []
-            reading: list[list[float]] = []
             took: list[float] = []
             for _ in range(repeat):
                 _configure(config, folder, ["half_plus_two", "large"])
-                _wait(target.rest_port, "large", lambda state: state in ("LOADING", "AVAILABLE"))
-                begin = time.monotonic()
+                # Rather a moment early than without the load's beginning.
+                begin = _wait(target.rest_port, "large", lambda state: state in ("LOADING", "AVAILABLE"))
                 _wait(target.rest_port, "large", lambda state: state in ("AVAILABLE", "END"))
                 end = time.monotonic()
                 if _state(target.rest_port, "large") != "AVAILABLE":
@@ -163,8 +141,6 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Se
                 took.append(end - begin)
                 _configure(config, folder, ["half_plus_two"])
                 _wait(target.rest_port, "large", lambda state: state == "END")
-                time.sleep(1.0)
-                reading.append(paced.between(*_read(folder / "large" / "1")))
                 time.sleep(1.0)
             load_seconds = median(took)
             windows = max(1, int((calm_end - calm) / load_seconds))
@@ -176,8 +152,6 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Se
         usual_p99_ms=median([percentile(window, 0.99) for window in usual]),
         loading_p99_ms=median([percentile(window, 0.99) for window in during]),
         loading_worst_ms=max(max(window) for window in during),
-        reading_p99_ms=median([percentile(window, 0.99) for window in reading]),
-        reading_worst_ms=max(max(window) for window in reading),
         load_seconds=load_seconds,
         requests=sum(len(window) for window in during),
     )
@@ -219,8 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     print(
         f"{arguments.kind}, {arguments.megabytes} MiB, {arguments.repeat} loads of {result.load_seconds:.1f} s, "
         f"{result.requests} requests meanwhile: p99 {result.loading_p99_ms:.2f} ms (worst {result.loading_worst_ms:.1f}"
-        f" ms), usually {result.usual_p99_ms:.2f} ms; ratio {result.ratio:.2f}; while another process reads the same: "
-        f"{result.reading_p99_ms:.2f} ms (worst {result.reading_worst_ms:.1f} ms); yardstick {yardstick_ms():.1f} ms"
+        f" ms), usually {result.usual_p99_ms:.2f} ms; ratio {result.ratio:.2f}; yardstick {yardstick_ms():.1f} ms"
     )
     return 0
 

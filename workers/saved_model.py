@@ -31,8 +31,8 @@ from workers.session import PythonSession, Session
 _INIT_SIGNATURE = "__saved_model_init_op"
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
 _META_GRAPHS = 2  # field of SavedModel
-# Bytes of a GraphDef. Up to this, importing one holds Python's lock for milliseconds at most; TensorFlow's wrappers are a
-# little faster with sessions that they have made.
+# Bytes of a GraphDef. Up to this, importing one holds Python's lock for milliseconds at most, and TensorFlow's wrappers
+# are a little faster with sessions that they have made.
 SMALL_GRAPH = 64 << 10
 _META_INFO, _GRAPH, _OBJECT_GRAPH = 1, 2, 7  # fields of MetaGraphDef
 

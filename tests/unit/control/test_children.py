@@ -81,6 +81,24 @@ def test_a_worker_is_pinned_and_never_reuses_an_endpoint(run: RunDirectory) -> N
     assert second["TENSORMUX_BIND"] == run.ipc("worker-3-2.sock")
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, "glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.check=1", "glibc.malloc.check=1:glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+    ],
+)
+def test_a_worker_asks_for_huge_pages_unless_told_otherwise(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", given)
+    spec = worker_spec("worker-0", Device("cpu", ""), control="ipc:///c", run=run)
+    assert spec.env(1)["GLIBC_TUNABLES"] == expected
+
+
 def test_each_life_of_a_worker_has_a_record_of_its_own(run: RunDirectory) -> None:
     spec = worker_spec("worker-3", Device("gpu:1", "7"), control="ipc:///c", run=run, record="/record-{}".format)
     assert spec.env(1)["TENSORMUX_FLIGHT_RECORD"] == "/record-1"

@@ -148,7 +148,9 @@ def test_expensive_requests_stay_off_the_reading_thread(server: Callable[..., Se
     made.replies()
 
 
-def test_a_call_that_returns_before_it_is_adopted(server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_returns_before_it_is_adopted(
+    server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = server("half_plus_two")
     made.call_cheap()
     for _ in range(20):
