@@ -44,7 +44,7 @@ def _lower() -> None:
     """The priority of the calling thread; there is no way back without privileges."""
     with contextlib.suppress(OSError, AttributeError):
         thread = threading.get_native_id()
-        usual = os.getpriority(os.PRIO_PROCESS, thread)
+        usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
         os.setpriority(os.PRIO_PROCESS, thread, min(_LEAST, usual + NICENESS))
         # Nor does it interrupt others when it has something to do.
         os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))

@@ -5,7 +5,8 @@ while it does: with a large graph nothing else happens in the process for second
 the file and handed to TensorFlow as they are; only what is around the graph is parsed. What cannot be read that way
 (the text form, a graph that needs the Python loader's repairs) goes through TensorFlow's loader.
 
-Variables are restored, and tables filled, on threads that give way to those that serve (`load_pool`).
+What takes long gives way to those that serve: variables are restored, and tables filled, on threads of low priority
+(`load_pool`), and graphs are read and prepared on such (`low_priority`).
 """
 
 from __future__ import annotations
@@ -206,7 +207,7 @@ def _run(session: Session, target: str, feeds: dict[str, str], pool: int) -> Non
     options = config_pb2.CallableOptions(feed=list(feeds), target=[target.partition(":")[0]])
     options.run_options.inter_op_thread_pool = pool
     values = [np.array(value.encode(), dtype=object) for value in feeds.values()]
-    session.make_callable(options)(values)
+    low_priority.run(session.make_callable, options)(values)
 
 
 def _restore(session: Session, meta_graph: Any, path: str, pool: int) -> None:

@@ -23,7 +23,7 @@ from protos.dtypes import DT_STRING, dtype_name
 from protos.errors import Code, ServingError, invalid_argument
 from protos.heap import giving_back
 from protos.messages import SIGNATURE_SEPARATOR
-from workers import flight, saved_model
+from workers import flight, low_priority, saved_model
 from workers.flight import here
 from workers.run_mode import Lane, RunModes
 from workers.status import as_serving_error
@@ -192,6 +192,9 @@ class Servable:
 
     def prepare_all(self) -> None:
         """Make the callable of every signature, so that no request waits for it; broken signatures wait for one."""
+        low_priority.run(self._prepare_all)
+
+    def _prepare_all(self) -> None:
         for name, definition in self._signatures.items():
             if name in _INIT_SIGNATURES or not definition.outputs:
                 continue

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from protos.heap import give_back_freed_memory
-from workers import low_priority, saved_model
+from workers import saved_model
 from workers.c_session import CSession
 from workers.session import Prepared, PythonSession
 
@@ -150,9 +150,3 @@ def test_memory_comes_back() -> None:
     cycle()
     before = cycle()
     assert max(cycle() for _ in range(4)) < before + 32 * MIB
-
-
-def test_a_call_at_low_priority_brings_back_what_it_makes() -> None:
-    assert low_priority.run(divmod, 7, 2) == (3, 1)
-    with pytest.raises(ZeroDivisionError):
-        low_priority.run(divmod, 7, 0)
