@@ -19,7 +19,7 @@ from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import errors_impl
 
 from workers import low_priority
-from workers.session import Prepared, Session
+from workers.session import PreparedRun, Session
 
 _Pointer = ctypes.c_void_p
 _library = ctypes.CDLL(os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2"))
@@ -106,9 +106,9 @@ class CSession(Session):
             _delete_graph(imported)  # once the session is deleted, if there is one
         low_priority.run(pywrap_tf_session.ExtendSession, self.handle)
 
-    def make_callable(self, options: Any) -> Prepared:
+    def make_callable(self, options: Any) -> PreparedRun:
         """See `Session`. Optimizing the graph may take minutes, so it gives way even when a request waits for it."""
-        prepared: Prepared = low_priority.run(super().make_callable, options)
+        prepared: PreparedRun = low_priority.run(super().make_callable, options)
         return prepared
 
     def close(self) -> None:

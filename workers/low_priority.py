@@ -1,7 +1,7 @@
 """Threads of lower priority than those that serve. Linux has a priority for each thread, not only for the process.
 
-They are for calls that take long without Python's lock. What wants the lock must not run on them: whoever lets go of it
-for another thread waits until that one has taken it, so a thread that gets no CPU would hold up everybody.
+They are for calls that take long without Python's lock. What wants the lock often must not run on them: whoever lets go
+of it for another thread waits until that one has taken it, so a thread that gets no CPU would hold up everybody.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ _LEAST = 19
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call it on a thread of its own, which the threads that it makes are like, and wait for it."""
+    """Call it on a thread of its own, and wait for it; threads that it makes have the same priority.
+
+    Raises:
+        what the call raises.
+    """
     results: list[Any] = []
     failures: list[BaseException] = []
 

@@ -27,7 +27,7 @@ class Session:
         """Whether nothing can be run or prepared any more."""
         return self._closed
 
-    def make_callable(self, options: Any) -> Prepared:
+    def make_callable(self, options: Any) -> PreparedRun:
         """Have TensorFlow prepare a run, which optimizes the graph for it.
 
         Args:
@@ -38,7 +38,7 @@ class Session:
         """
         buffer = pywrap_tf_session.TF_NewBufferFromString(options.SerializeToString())
         try:
-            return Prepared(self, pywrap_tf_session.TF_SessionMakeCallable(self.handle, buffer))
+            return PreparedRun(self, pywrap_tf_session.TF_SessionMakeCallable(self.handle, buffer))
         finally:
             pywrap_tf_session.TF_DeleteBuffer(buffer)
 
@@ -47,7 +47,7 @@ class Session:
         self._closed = True
 
 
-class Prepared:
+class PreparedRun:
     """A run that TensorFlow has prepared: arrays in, arrays out, in the order that the options named them."""
 
     __slots__ = ("_handle", "_key", "_session")
@@ -92,7 +92,7 @@ class PythonSession(Session):
         """See `Session`."""
         return bool(self._owner._closed)
 
-    def make_callable(self, options: Any) -> Prepared:
+    def make_callable(self, options: Any) -> PreparedRun:
         """See `Session`."""
         self._owner._extend_graph()  # nothing, after the first time
         return super().make_callable(options)

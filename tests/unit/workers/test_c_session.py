@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import config_pb2
 from protos.heap import give_back_freed_memory
 from workers import saved_model
 from workers.c_session import CSession
-from workers.session import Prepared, PythonSession
+from workers.session import PreparedRun, PythonSession
 
 CONFIG = config_pb2.ConfigProto()
 MIB = 1 << 20
@@ -35,7 +35,7 @@ def graph(megabytes: int = 0) -> bytes:
         return made.as_graph_def().SerializeToString()
 
 
-def double(prepared: Prepared, *values: float) -> list[float]:
+def double(prepared: PreparedRun, *values: float) -> list[float]:
     return list(prepared([np.array(values, np.float32)])[0].tolist())
 
 
