@@ -29,8 +29,6 @@ LOAD_SECONDS = 600.0
 KINDS = ("variables", "constants")
 _BYTES_A_VALUE = 4
 _LOOK_SECONDS = 0.2
-# After a version has gone: in a virtual machine its memory goes back to the host for seconds, which is not the load's.
-_REST_SECONDS = 5.0
 
 
 class Result(NamedTuple):
@@ -109,7 +107,7 @@ def _configure(path: Path, folder: Path, names: Sequence[str]) -> None:
     unfinished.rename(path)
 
 
-def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Sequence[str]) -> Result:
+def measure(folder: Path, *, repeat: int, rate: float, seconds: float, rest: float, flags: Sequence[str]) -> Result:
     """Measure with the models half_plus_two and large in `folder`.
 
     Raises:
@@ -143,7 +141,7 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, flags: Se
                 took.append(end - begin)
                 _configure(config, folder, ["half_plus_two"])
                 _wait(target.rest_port, "large", lambda state: state == "END")
-                time.sleep(_REST_SECONDS)
+                time.sleep(rest)
             load_seconds = median(took)
             windows = max(1, int((calm_end - calm) / load_seconds))
             usual = [
@@ -167,6 +165,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--repeat", type=int, default=3, help="loads (default 3)")
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second (default 200)")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured before the loads (default 10)")
+    parser.add_argument(
+        "--rest",
+        type=float,
+        default=5.0,
+        help="seconds between a version's end and the next load (default 5): a load soon after costs more",
+    )
     parser.add_argument("--server-flags", default="", help="more flags for the server")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
@@ -187,6 +191,7 @@ def main(argv: list[str] | None = None) -> int:
                 repeat=arguments.repeat,
                 rate=arguments.rate,
                 seconds=arguments.seconds,
+                rest=arguments.rest,
                 flags=arguments.server_flags.split(),
             )
         except (server.ServerFailed, subprocess.SubprocessError) as error:

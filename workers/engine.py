@@ -334,11 +334,10 @@ class Engine:
 
     def finished(self, context: Any, result: Any, error: BaseException | None) -> None:
         """Take a job's outcome from the executor."""
-        if isinstance(context, _InlineCall):
-            context = context.task
-        if isinstance(context, Task):
+        task = context.task if isinstance(context, _InlineCall) else context
+        if isinstance(task, Task):
             self._running -= 1
-            self._answer(context, as_serving_error(error) if error is not None else result)
+            self._answer(task, as_serving_error(error) if error is not None else result)
             return
         batch: Batch = context
         assert self._scheduler is not None
