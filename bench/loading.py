@@ -2,9 +2,9 @@
 
 A server is started with half_plus_two, which gets small requests at a steady rate over one connection. Then a large
 model is added to its configuration and taken away again, several times. The slowest percent of the requests that were
-due while the model was loading is compared with that of times as long without a load; of each the median over all
-loads counts, because on a shared machine single ones say little. A request's latency counts from when it was due, so
-that one that holds up others is not counted once.
+due while the model was loading is compared with that of the times before each load; of each the median over all loads
+counts, because on a shared machine single ones say little. A request's latency counts from when it was due, so that one
+that holds up others is not counted once.
 """
 
 from __future__ import annotations
@@ -122,14 +122,15 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, rest: flo
         url = "/v1/models/half_plus_two:predict"
         with Paced(target.rest_port, url, body, rate=rate, file=folder / "latencies") as paced:
             time.sleep(2.0)  # until the graph is known to be cheap
-            calm = time.monotonic()
-            while time.monotonic() < calm + seconds:
-                _state(target.rest_port, "half_plus_two")  # as while a load is waited for
-                time.sleep(_LOOK_SECONDS)
-            calm_end = time.monotonic()
+            usual: list[list[float]] = []
             during: list[list[float]] = []
             took: list[float] = []
             for _ in range(repeat):
+                calm = time.monotonic()
+                while time.monotonic() < calm + seconds:
+                    _state(target.rest_port, "half_plus_two")  # as while a load is waited for
+                    time.sleep(_LOOK_SECONDS)
+                usual.append(paced.between(calm, time.monotonic()))
                 _configure(config, folder, ["half_plus_two", "large"])
                 # Rather a moment early than without the load's beginning.
                 begin = _wait(target.rest_port, "large", lambda state: state in ("LOADING", "AVAILABLE"))
@@ -142,17 +143,11 @@ def measure(folder: Path, *, repeat: int, rate: float, seconds: float, rest: flo
                 _configure(config, folder, ["half_plus_two"])
                 _wait(target.rest_port, "large", lambda state: state == "END")
                 time.sleep(rest)
-            load_seconds = median(took)
-            windows = max(1, int((calm_end - calm) / load_seconds))
-            usual = [
-                paced.between(calm + i * load_seconds, min(calm_end, calm + (i + 1) * load_seconds))
-                for i in range(windows)
-            ]
     return Result(
         usual_p99_ms=median([percentile(window, 0.99) for window in usual]),
         loading_p99_ms=median([percentile(window, 0.99) for window in during]),
         loading_worst_ms=max(max(window) for window in during),
-        load_seconds=load_seconds,
+        load_seconds=median(took),
         requests=sum(len(window) for window in during),
     )
 
@@ -162,14 +157,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.loading", description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1000, help="of the large model (default 1000)")
     parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="where its weights are (default variables)")
-    parser.add_argument("--repeat", type=int, default=3, help="loads (default 3)")
+    parser.add_argument("--repeat", type=int, default=5, help="loads (default 5)")
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second (default 200)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="measured before the loads (default 10)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="measured before each load (default 4)")
     parser.add_argument(
         "--rest",
         type=float,
-        default=5.0,
-        help="seconds between a version's end and the next load (default 5): a load soon after costs more",
+        default=4.0,
+        help="seconds after a version's end that nothing is measured (default 4)",
     )
     parser.add_argument("--server-flags", default="", help="more flags for the server")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)

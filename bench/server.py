@@ -109,7 +109,9 @@ def started(flags: Sequence[str], log: Path) -> Iterator[Target]:
     grpc_port, rest_port = free_ports(2)
     command = [sys.executable, "-m", "control", f"--port={grpc_port}", f"--rest_api_port={rest_port}", *flags]
     with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+        # In the same session: where the kernel groups threads by sessions (autogroup of sched(7)), niceness counts only
+        # inside of one, and the load generator would compete with what gives way to the server's other threads.
+        server = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, process_group=0)
     try:
         wait_until_ready(server, log)
         yield Target("127.0.0.1", grpc_port, rest_port, (server.pid,))

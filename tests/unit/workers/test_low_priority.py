@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
+import struct
 import threading
 
 import pytest
@@ -32,3 +35,29 @@ def test_what_it_makes_comes_back() -> None:
     assert low_priority.run(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         low_priority.run(divmod, 7, 0)
+
+
+def slice_ns() -> int:
+    """The calling thread's time slice: sched_runtime of sched_getattr(2)."""
+    number = {"x86_64": 315, "aarch64": 275}[platform.machine()]
+    attributes = ctypes.create_string_buffer(48)
+    assert ctypes.CDLL(None, use_errno=True).syscall(number, 0, attributes, len(attributes), 0) == 0
+    return int(struct.unpack_from("<Q", attributes, 24)[0])
+
+
+def slice_of_a_new_thread() -> int:
+    slices: list[int] = []
+    thread = threading.Thread(target=lambda: slices.append(slice_ns()))
+    thread.start()
+    thread.join()
+    return slices[0]
+
+
+@pytest.mark.skipif(
+    tuple(int(part) for part in platform.release().split(".")[:2]) < (6, 12), reason="slices came with Linux 6.12"
+)
+def test_others_that_wake_up_need_not_wait_for_the_end_of_its_slice() -> None:
+    usual = slice_ns()
+    assert low_priority.run(slice_ns) > usual
+    assert low_priority.run(slice_of_a_new_thread) > usual
+    assert slice_ns() == usual
