@@ -229,10 +229,10 @@ class Board:
         """Live workers, by id."""
         return [self._workers[worker_id].entry for worker_id in self.worker_ids()]
 
-    def model(self, name: str) -> list[VersionEntry]:
-        """All versions ever seen of a model, summed, highest first."""
+    def model(self, name: str, *, fallback: int | None = None) -> list[VersionEntry]:
+        """All versions ever seen of a model, summed, highest first; `fallback` counts as aspired."""
         barred = self._barred.get(name, {})
-        aspired = self.aspired(name) - barred.keys()
+        aspired = (self.aspired(name) | {fallback}) - barred.keys()
         workers = [self._workers[worker_id] for worker_id in self.worker_ids()]
         states = [(worker.entry.id, worker.states.get(name, {})) for worker in workers]
         return [

@@ -235,14 +235,15 @@ class Manager:
                 self._board.refuse(key, why(key))
         self._dirty |= self._all_models()
 
-    def worker_ended(self, name: str, running: Collection[Key], *, now: float, evidence: bool) -> None:
-        """The process of a worker that has left is gone; see `Quarantine.ended`."""
-        barred, cleared = self._quarantine.ended(name, running, now=now, evidence=evidence, watches=self._watches)
-        self._dirty |= {model for model, _ in barred}
-        for key in cleared:
+    def worker_ended(self, name: str, running: Collection[Key], *, now: float, evidence: bool) -> Collection[Key]:
+        """The process of a worker that has left is gone; returns what may be why. See `Quarantine.ended`."""
+        verdict = self._quarantine.ended(name, running, now=now, evidence=evidence, watches=self._watches)
+        self._dirty |= {model for model, _ in verdict.barred}
+        for key in verdict.cleared:
             LOGGER.info("Servable {name: %s version: %d} is no longer suspected: it is tried again", *key)
             self._strikes.clear(key)
             self._retry(key)
+        return verdict.suspects
 
     def slot_closed(self, name: str) -> None:
         """No worker of this name will come again."""
@@ -383,12 +384,11 @@ class Manager:
             watch.versions,
             {v for view in views.values() for v, stage in view.stages.items() if stage is Stage.READY},
         )
-        fallback = self._good.last(name, barred=self._board.barred(name), present=watch.present)
         chosen = decide(
             transition,
             watch.versions,
             views,
-            fallback=fallback,
+            fallback=self._last_good(watch),
             away=self.careful and away,
             given_up=given_up,
         )
@@ -410,6 +410,11 @@ class Manager:
         if incomplete and (len(incomplete) < len(watch.versions) or self._has_any(name)):
             held |= incomplete
         return View(stages, held, frozenset(stages) - dropped if dropped else None)
+
+    def _last_good(self, watch: ModelWatch) -> int | None:
+        """The version that workers go back to when they have nothing else to serve."""
+        name = watch.settings.name
+        return self._good.last(name, barred=self._board.barred(name), present=watch.present)
 
     def _has_any(self, name: str) -> bool:
         return any(Stage.READY in self._board.stages(worker, name).values() for worker in self._slots)
@@ -442,7 +447,12 @@ class Manager:
 
     def _sum(self, name: str) -> None:
         before = {entry.version: entry for entry in self.versions(name)}
-        now = ModelEntry(name=name, versions=self._board.model(name), labels=self._labels.get(name, {}))
+        watch = self._watches.get(name)
+        # What takes the place of versions that are all barred comes as soon as there is a worker.
+        instead = watch is not None and watch.versions and not watch.versions.keys() - self._board.barred(name)
+        fallback = self._last_good(watch) if watch is not None and instead else None
+        versions = self._board.model(name, fallback=fallback)
+        now = ModelEntry(name=name, versions=versions, labels=self._labels.get(name, {}))
         self._entries[name] = now
         for entry in now.versions:
             old = before.get(entry.version)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Collection
 from typing import Protocol
 
@@ -30,6 +31,7 @@ from protos.messages import (
     Catalog,
     Desired,
     DesiredServable,
+    EndedWorker,
     FrontendConfig,
     FrontendReport,
     MetricsReport,
@@ -44,6 +46,8 @@ from protos.messages import (
 from protos.public import ModelServerConfig
 
 FLUSH_SECONDS = 0.010
+# Workers of which front ends are told how they ended: more than can be lost between two messages to them.
+_ENDED_WORKERS = 32
 
 
 class Host(Protocol):
@@ -82,6 +86,9 @@ class Plane:
         is no proof of a crash.
         """
         self._own_workers = own_workers
+        # Of workers that are started here and have not ended, by name.
+        self._incarnations: dict[str, str] = {}
+        self._ended: deque[EndedWorker] = deque(maxlen=_ENDED_WORKERS)
         self.manager = manager
         self.ports = Ports(frontend_config, own_frontends)
         self.peers = PeerTable(
@@ -98,7 +105,7 @@ class Plane:
         self._reloads: Reloads[int] = Reloads(self._answer)
         self._encode = msgspec.msgpack.Encoder().encode
         self._epoch = time.time_ns() // 1_000_000
-        self._catalog: tuple[bool, list[WorkerEntry], list[ModelEntry]] | None = None
+        self._catalog: tuple[bool, list[WorkerEntry], list[ModelEntry], list[EndedWorker]] | None = None
         self._catalog_epoch = 0
         self._catalog_bytes = b""
         self._lists: dict[int, list[DesiredServable]] = {}
@@ -183,7 +190,16 @@ class Plane:
         """Send what the peer needs to know."""
         if peer.role == WORKER:
             hello = peer.hello
-            entry = WorkerEntry(id=peer.id, name=hello.name, incarnation=hello.incarnation, endpoint=hello.endpoint)
+            watched = peer.name in self._own_workers
+            if watched:
+                self._incarnations[peer.name] = hello.incarnation
+            entry = WorkerEntry(
+                id=peer.id,
+                name=hello.name,
+                incarnation=hello.incarnation,
+                endpoint=hello.endpoint,
+                watched=watched,
+            )
             self.manager.worker_joined(entry)
             self._lists.pop(peer.id, None)
             self.changed()
@@ -210,10 +226,12 @@ class Plane:
         """The process of a worker that was started here is gone, after it has left; so it was running these."""
         if self.stopping:
             return
-        self.manager.worker_ended(name, running, now=self._loop.time(), evidence=evidence)
-        if self.manager.dirty:
-            # Nobody is to be sent to what has just been blamed.
-            self.flush()
+        suspects = self.manager.worker_ended(name, running, now=self._loop.time(), evidence=evidence)
+        incarnation = self._incarnations.pop(name, None)
+        if incarnation is not None:
+            self._ended.append(EndedWorker(incarnation=incarnation, suspects=sorted(suspects)))
+        # Front ends wait for this, and nobody is to be sent to what has just been blamed.
+        self.flush()
 
     def worker_reported(self, peer: Peer, report: WorkerReport) -> None:
         """States have changed."""
@@ -285,13 +303,15 @@ class Plane:
             self.changed()
 
     def _publish_catalog(self, now: float) -> None:
-        state = (self.serving, self.manager.workers(), self.manager.models())
+        state = (self.serving, self.manager.workers(), self.manager.models(), list(self._ended))
         if state == self._catalog:
             return
         self._epoch += 1
         self._catalog, self._catalog_epoch = state, self._epoch
-        serving, workers, models = state
-        self._catalog_bytes = self._encode(Catalog(epoch=self._epoch, serving=serving, workers=workers, models=models))
+        serving, workers, models, ended = state
+        self._catalog_bytes = self._encode(
+            Catalog(epoch=self._epoch, serving=serving, workers=workers, models=models, ended=ended)
+        )
         for peer in self.peers.role(FRONTEND):
             if self._hears(peer):
                 self.peers.publish(peer, self._epoch, self._catalog_bytes, now)

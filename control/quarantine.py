@@ -13,6 +13,7 @@ No I/O; the clock is passed in. Guarantees:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from control.blame import Blame, why
 from control.catalog import Board, Key
@@ -20,9 +21,24 @@ from control.good import GoodVersions
 from control.log import LOGGER
 from control.strikes import Strikes
 from control.watch import ModelWatch
+from protos.flight_record import UNKNOWN
 
 # Versions that one line of the log names.
 _MOST_LISTED = 8
+
+
+class Verdict(NamedTuple):
+    """What is held against versions now that a worker has ended.
+
+    Attributes:
+        suspects: may be why it ended.
+        barred: from now on.
+        cleared: were suspected wrongly of having ended workers that loaded them, and should be tried again.
+    """
+
+    suspects: Collection[Key] = ()
+    barred: Collection[Key] = ()
+    cleared: Collection[Key] = ()
 
 
 class Quarantine:
@@ -48,7 +64,7 @@ class Quarantine:
 
     def ended(
         self, name: str, running: Collection[Key], *, now: float, evidence: bool, watches: Mapping[str, ModelWatch]
-    ) -> tuple[set[Key], set[Key]]:
+    ) -> Verdict:
         """The process of the worker that was in a slot is gone.
 
         Args:
@@ -57,22 +73,20 @@ class Quarantine:
             now: in seconds on a clock that does not go back.
             evidence: it has ended because of something that it did.
             watches: all models that are configured.
-
-        Returns:
-            The versions that are barred now, and those that were suspected wrongly and should be tried again.
         """
         loading = self._left_loading.pop(name, ())
         if running:
             LOGGER.error("%s ended while it was running %s", name, _listed(running))
         if not evidence or not all(self._strikes.is_proven(key) or self._good.has(*key) for key in loading):
-            return set(), set()
+            return Verdict()
         barred: set[Key] = set()
         cleared: set[Key] = set()
         for key, count in self._blame.crashed(now, running, loading).items():
             if key[0] in watches and key[1] not in self._board.barred(key[0]) and self._bar(key, count, watches):
                 barred.add(key)
                 cleared |= {other for other in self._blame.explain(key) if self._strikes.is_struck(other)}
-        return barred, {(name, version) for name, version in cleared if version not in self._board.barred(name)}
+        cleared = {(name, version) for name, version in cleared if version not in self._board.barred(name)}
+        return Verdict(set(running) - {UNKNOWN}, barred, cleared)
 
     def _bar(self, key: Key, count: int, watches: Mapping[str, ModelWatch]) -> bool:
         name, version = key

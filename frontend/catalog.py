@@ -94,9 +94,10 @@ class Model:
     Attributes:
         latest: the highest version that at least half as many workers have as have any other. While workers switch one
             after another, requests would else all go to the first that is through.
+        awaited: it was served until a worker was lost, or a version turned out to be bad, and is about to be again.
     """
 
-    __slots__ = ("name", "versions", "labels", "latest")
+    __slots__ = ("name", "versions", "labels", "latest", "awaited")
 
     def __init__(self, name: str, versions: Iterable[Version], labels: dict[str, int]) -> None:
         self.name = name
@@ -105,6 +106,18 @@ class Model:
         available = [v for v in self.versions.values() if v.available]
         most = max((len(v.links) for v in available), default=0)
         self.latest = max((v for v in available if 2 * len(v.links) >= most), key=lambda v: v.version, default=None)
+        self.awaited = False
+
+    def follow(self, before: Model) -> None:
+        """Take from the snapshot before what was lost since."""
+        failed = False
+        for number in before.versions.keys() & self.versions.keys():
+            old, new = before.versions[number], self.versions[number]
+            was_served = old.state == State.AVAILABLE or old.lost
+            new.lost = was_served and new.state in _COMING
+            failed |= was_served and new.state == State.END and new.code != 0
+        if self.latest is None and any(version.state in _COMING for version in self.versions.values()):
+            self.awaited = before.awaited or failed or any(version.lost for version in self.versions.values())
 
 
 class Catalog:
@@ -119,11 +132,9 @@ class Catalog:
     def __init__(self, models: Iterable[Model] = (), before: Catalog | None = None) -> None:
         self.models = {model.name: model for model in models}
         self._routes: dict[Target, Route] = {}
-        for name, model in before.models.items() if before is not None else ():
-            now = self.models[name].versions if name in self.models else {}
-            for number in model.versions.keys() & now.keys():
-                old, new = model.versions[number], now[number]
-                new.lost = (old.state == State.AVAILABLE or old.lost) and new.state in _COMING
+        if before is not None:
+            for name in before.models.keys() & self.models.keys():
+                self.models[name].follow(before.models[name])
 
     def resolve(self, target: Target) -> Version:
         """The version that a request is for.
@@ -145,8 +156,7 @@ class Catalog:
             number = labelled
         if number is None:
             if model is None or model.latest is None:
-                lost = model is not None and any(version.lost for version in model.versions.values())
-                raise _not_served(f"Latest({name})", lost=lost)
+                raise _not_served(f"Latest({name})", lost=model is not None and model.awaited)
             return model.latest
         version = model.versions.get(number) if model is not None else None
         if version is None or not version.available:

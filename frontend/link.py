@@ -25,6 +25,7 @@ class Link:
         up: the worker can be reached.
         requests, frames, blocks, cancelled: of the next message, which leaves at the end of the loop's turn.
         pending: requests sent, or about to be, and not answered, by id.
+        unanswered: how many were given up since the worker last answered one; a worker that hangs has some.
         abandoned: shared memory of requests that nobody waits for but the worker may still read, by request id.
         shares_memory: the worker may reach the front end's arena.
     """
@@ -39,6 +40,7 @@ class Link:
         "blocks",
         "cancelled",
         "pending",
+        "unanswered",
         "abandoned",
         "shares_memory",
         "closed",
@@ -57,6 +59,7 @@ class Link:
         self.blocks: list[tuple[int, int]] = []
         self.cancelled: list[int] = []
         self.pending: dict[int, Call] = {}
+        self.unanswered = 0
         self.abandoned: dict[int, list[Block]] = {}
         self.shares_memory = entry.endpoint.startswith("ipc://")
         self.closed = False

@@ -1,15 +1,15 @@
 """Requests to workers and answers back: links, least-loaded choice, deadlines, retries.
 
 All requests of one loop turn for one worker leave in one ZeroMQ message. A request that was sent is kept until it is
-answered; when its worker is lost it goes once to another, and when the worker no longer has the version it is
-resolved again. Every request ends exactly once: with a reply, or with an error.
+answered; when its worker is lost it goes once to another, unless it may be why (`frontend.stranded`), and when the
+worker no longer has the version it is resolved again. Every request ends exactly once: with a reply, or with an error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from time import monotonic_ns
 
 import msgspec
@@ -19,6 +19,7 @@ from frontend.call import Call
 from frontend.catalog import Catalog, Model, Route, Version
 from frontend.link import Link
 from frontend.metrics import RequestMetrics
+from frontend.stranded import Servable, Stranded
 from protos import messages
 from protos.arena import Arena
 from protos.channel import Channel, Frames
@@ -70,6 +71,7 @@ class Router:
         self.on_catalog: list[Callable[[], None]] = []
         self._snapshot = messages.Catalog(epoch=0, serving=False, workers=[], models=[])
         self._links: dict[str, Link] = {}
+        self._stranded = Stranded(loop, self._release)
         self._dirty: list[Link] = []
         self._next_id = 0
         self._sweeping = False
@@ -102,6 +104,7 @@ class Router:
                 self._links[incarnation] = self._connect(entry)
         self._snapshot = snapshot
         self._rebuild()
+        self._stranded.update(snapshot.ended)
         for link in lost:
             self._give_up(link)
 
@@ -147,14 +150,26 @@ class Router:
         log.warning("lost %s with %d requests outstanding", link.name, len(link.pending))
         link.close()
         pending, link.pending = link.pending, {}
-        self.outstanding -= len(pending)
-        for call in pending.values():
+        calls = list(pending.values())
+        for call in calls:
             call.link = None
-            if call.lost:
-                call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost while it had the request"))
+        self._stranded.add(link, calls)
+
+    def _release(self, link: Link, calls: list[Call], suspects: Collection[Servable]) -> None:
+        """Have requests that were lost with `link` end, or go to another worker."""
+        self.outstanding -= len(calls)
+        for call in calls:
+            if call.tries == _ABANDONED:
                 continue
-            call.lost = True
-            self._retry(call, f"{link.name} was lost, and no other worker has the model")
+            version = call.route.version
+            if (version.model, version.version) in suspects:
+                text = f"{link.name} crashed while it ran servable {{name: {version.model} version: {version.version}}}"
+                call.fail(ServingError(Code.UNAVAILABLE, f"{text}: the request may be why, and is not tried again"))
+            elif call.lost:
+                call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost while it had the request"))
+            else:
+                call.lost = True
+                self._retry(call, f"{link.name} was lost, and no other worker has the model")
 
     def _retry(self, call: Call, otherwise: str) -> None:
         """Send a call again, to whichever worker has the same version now; UNAVAILABLE if none has."""
@@ -275,6 +290,7 @@ class Router:
             return
         call.link = None
         self.outstanding -= 1
+        link.unanswered += 1
         if call.large and call.blocks:
             link.abandoned[call.id] = call.blocks
         if not link.requests and not link.cancelled:
@@ -291,6 +307,7 @@ class Router:
             log.error("unreadable message from %s: %s", link.name, error)
             self._on_connection(link, up=False)
             return
+        link.unanswered = 0
         for reply in replies:
             call = pending.pop(reply.id, None)
             if call is None:  # cancelled, or past its deadline
@@ -384,12 +401,16 @@ class Router:
             for call in pending.values():
                 call.link = None
                 call.fail(ServingError(Code.UNAVAILABLE, "the server is shutting down"))
+        for call in self._stranded.close():
+            self.outstanding -= 1
+            if call.tries != _ABANDONED:
+                call.fail(ServingError(Code.UNAVAILABLE, "the server is shutting down"))
         self._links.clear()
         self.catalog = Catalog()
 
 
 def _load(link: Link) -> int:
-    return len(link.pending)
+    return len(link.pending) + link.unanswered
 
 
 def _usable(links: list[Link]) -> list[Link]:

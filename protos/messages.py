@@ -413,12 +413,29 @@ class Desired(msgspec.Struct, tag=True, kw_only=True):
 
 
 class WorkerEntry(msgspec.Struct, kw_only=True):
-    """A registered, live worker; front ends connect to `endpoint`. A new incarnation is a new worker."""
+    """A registered, live worker; front ends connect to `endpoint`. A new incarnation is a new worker.
+
+    Attributes:
+        watched: control sees how its process ends, and will tell: see `Catalog.ended`.
+    """
 
     id: int
     name: str
     incarnation: str
     endpoint: str
+    watched: bool = False
+
+
+class EndedWorker(msgspec.Struct, kw_only=True):
+    """How the process of a worker ended.
+
+    Attributes:
+        suspects: names and versions of what it was running, if that may be why it ended: requests for these are not to
+            be tried on another worker.
+    """
+
+    incarnation: str
+    suspects: list[tuple[str, int]]
 
 
 class VersionEntry(msgspec.Struct, kw_only=True):
@@ -447,12 +464,17 @@ class ModelEntry(msgspec.Struct, kw_only=True):
 
 
 class Catalog(msgspec.Struct, tag=True, kw_only=True):
-    """All a front end knows. Ports open when `serving` turns true and stay open."""
+    """All a front end knows. Ports open when `serving` turns true and stay open.
+
+    Attributes:
+        ended: the last workers that were watched and have ended.
+    """
 
     epoch: int
     serving: bool
     workers: list[WorkerEntry]
     models: list[ModelEntry]
+    ended: list[EndedWorker] = []
 
 
 class ReloadReply(msgspec.Struct, tag=True, kw_only=True):

@@ -34,11 +34,20 @@ def model(name: str, *versions: messages.VersionEntry, labels: dict[str, int] | 
     return messages.ModelEntry(name=name, versions=list(versions), labels=labels or {})
 
 
-def worker(number: int, endpoint: str, incarnation: str = "a") -> messages.WorkerEntry:
+def worker(number: int, endpoint: str, incarnation: str = "a", *, watched: bool = False) -> messages.WorkerEntry:
     return messages.WorkerEntry(
-        id=number, name=f"worker-{number}", incarnation=f"{number}{incarnation}", endpoint=endpoint
+        id=number, name=f"worker-{number}", incarnation=f"{number}{incarnation}", endpoint=endpoint, watched=watched
     )
 
 
-def snapshot(workers: Sequence[messages.WorkerEntry], *models: messages.ModelEntry, epoch: int = 1) -> messages.Catalog:
-    return messages.Catalog(epoch=epoch, serving=True, workers=list(workers), models=list(models))
+def ended(number: int, *suspects: tuple[str, int], incarnation: str = "a") -> messages.EndedWorker:
+    return messages.EndedWorker(incarnation=f"{number}{incarnation}", suspects=list(suspects))
+
+
+def snapshot(
+    workers: Sequence[messages.WorkerEntry],
+    *models: messages.ModelEntry,
+    epoch: int = 1,
+    ended: Sequence[messages.EndedWorker] = (),
+) -> messages.Catalog:
+    return messages.Catalog(epoch=epoch, serving=True, workers=list(workers), models=list(models), ended=list(ended))

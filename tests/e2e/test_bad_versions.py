@@ -29,19 +29,19 @@ NAMES = ("m", "other")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, model_path: Callable[[str], Path]) -> Path:
-    """Base paths: `m` and `other` for each of the servers, `fragile` for the first."""
+    """Base paths: `m`, `other` and `fragile` for each of the servers."""
     root = tmp_path_factory.mktemp("bad")
     for place in ("single", "pair"):
         for name in NAMES:
             (root / place / name).mkdir(parents=True)
             (root / place / name / "1").symlink_to(model_path("half_plus_two"))
-    bad_models.kills_running(root / "single" / "fragile" / "1")
+        bad_models.kills_running(root / place / "fragile" / "1")
     return root
 
 
-def config(base: Path, *more: str) -> str:
+def config(base: Path) -> str:
     """The flag for all models of a server."""
-    names = [*NAMES, *(["fragile"] if (base / "fragile").exists() else []), *more]
+    names = (*NAMES, "fragile")
     path = write_config(base / "models.config", *(entry(name, base / name) for name in names))
     return f"--model_config_file={path}"
 
@@ -68,7 +68,7 @@ def rpc(single: Server) -> Iterator[Grpc]:
 def pair(folder: Path) -> Iterator[Server]:
     base = folder / "pair"
     with started(base / "server", config(base), "--devices=cpu:2") as server:
-        eventually(lambda: loads(server, "m", 1) == loads(server, "other", 1) == 2, within=BACK_SECONDS)
+        eventually(lambda: all(loads(server, n, 1) == 2 for n in (*NAMES, "fragile")), within=BACK_SECONDS)
         yield server
 
 
@@ -225,6 +225,15 @@ def kill(server: Server, client: Grpc) -> None:
     eventually(lambda: worker not in server.pids("worker"), within=10)
 
 
+def back(client: Grpc, codes: set[str]) -> bool:
+    """Whether `m` is served; notes what is said when it isn't."""
+    try:
+        return answer(client) == (1, 3.0)
+    except grpc.RpcError as error:
+        codes.add(error.code().name)
+        return False
+
+
 def test_a_version_that_ends_its_worker_while_it_runs_is_given_up_and_the_last_good_one_serves_again(
     single: Server, folder: Path, model_path: Callable[[str], Path], rpc: Grpc
 ) -> None:
@@ -235,6 +244,9 @@ def test_a_version_that_ends_its_worker_while_it_runs_is_given_up_and_the_last_g
         eventually(lambda: answer(rpc) == (9, 3.0) and answer(rpc, "other") == (1, 3.0), within=BACK_SECONDS)
         kill(single, rpc)
     eventually(lambda: rpc.status("m")[9] == ("END", INTERNAL), within=10)
+    said_meanwhile: set[str] = set()
+    eventually(lambda: back(rpc, said_meanwhile), within=BACK_SECONDS)
+    assert said_meanwhile == {"UNAVAILABLE"}
     eventually(lambda: both_answer(rpc), within=BACK_SECONDS)
     said = f"Servable {{name: m version: 9}} ended the worker {CRASHES} times while it ran"
     assert single.log.count(f"{said}: it is served no more") == 1
@@ -269,6 +281,23 @@ def test_with_two_workers_a_version_that_ends_them_fails_no_request(
         assert pair.log.count("ended while it was loading servable {name: m version: 2}") == 2
         # The other worker never tried.
         assert second in pair.pids("worker")
+
+
+def test_a_request_that_ends_its_worker_is_not_tried_on_the_other_one(pair: Server) -> None:
+    before = set(pair.pids("worker"))
+    assert len(before) == 2
+    with grpc_client(f"127.0.0.1:{pair.grpc_port}") as client, grpc_client(f"127.0.0.1:{pair.grpc_port}") as other:
+        eventually(lambda: client.arrays("fragile", {"x": [2.0]})["y"].tolist() == [3.0], within=BACK_SECONDS)
+        loaded = loads(pair, "fragile", 1)
+        with Load(lambda: both_answer(other)) as load:
+            with raises("UNAVAILABLE", "the request may be why, and is not tried again"):
+                client.predict("fragile", {"x": [-1.0]})
+            eventually(lambda: loads(pair, "fragile", 1) == loaded + 1, within=BACK_SECONDS)
+        assert set(load.answers) == {True}
+        # Another model is under suspicion, too, if it was running at that very moment.
+        (ended,) = (line for line in pair.log.splitlines() if "while it was running" in line)
+        assert load.failures == [] or "name: m " in ended or "name: other" in ended
+        assert len(before & set(pair.pids("worker"))) == 1
 
 
 def test_a_worker_that_hangs_is_replaced_and_requests_go_elsewhere_or_end_in_time(pair: Server) -> None:

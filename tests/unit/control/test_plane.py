@@ -16,10 +16,12 @@ from control.storage import Discovery, Version
 from control.transition import Transition
 from control.watch import Sight
 from protos.errors import ServingError
+from protos.flight_record import UNKNOWN
 from protos.messages import (
     PROTOCOL_VERSION,
     Catalog,
     Desired,
+    EndedWorker,
     FrontendConfig,
     FrontendReport,
     Heartbeat,
@@ -257,6 +259,28 @@ def test_a_lost_worker_is_told_at_once(rig: Rig) -> None:
     rig.plane.peers.drop("worker", "worker-0")
     (catalog,) = rig.take()
     assert (catalog.workers, catalog.models[0].versions[0].workers) == ([], [])
+
+
+def test_front_ends_learn_how_a_worker_ended(rig: Rig) -> None:
+    serving(rig)
+    rig.plane.peers.drop("worker", "worker-0")
+    rig.take()
+    rig.plane.worker_ended("worker-0", [("m", 1)], evidence=False)
+    (catalog,) = rig.take(Catalog)
+    assert catalog.ended == [EndedWorker(incarnation="a", suspects=[])]
+    rig.join("worker", incarnation="b")
+    rig.loop.advance(1.0)
+    (*_, catalog) = rig.take(Catalog)
+    assert [(worker.incarnation, worker.watched) for worker in catalog.workers] == [("b", True)]
+    rig.plane.peers.drop("worker", "worker-0")
+    rig.plane.worker_ended("worker-0", [("m", 1), UNKNOWN], evidence=True)
+    (*_, catalog) = rig.take(Catalog)
+    assert catalog.ended[1:] == [EndedWorker(incarnation="b", suspects=[("m", 1)])]
+    # One that was started elsewhere may end unseen.
+    rig.join("worker", 7, "c")
+    rig.loop.advance(1.0)
+    (*_, catalog) = rig.take(Catalog)
+    assert [worker.watched for worker in catalog.workers] == [False]
 
 
 def test_a_late_front_end_gets_the_catalog_with_its_welcome(rig: Rig) -> None:

@@ -48,6 +48,35 @@ def test_what_is_said_meanwhile(target: Target, states: list[int], code: Code) -
     assert "Servable not " in error.value.message
 
 
+def said(*snapshots: dict[int, tuple[int, int]]) -> int:
+    """The code for the latest version, after snapshots of the states and error codes of versions."""
+    catalog = Catalog()
+    for states in snapshots:
+        versions = []
+        for number, (state, code) in states.items():
+            entry = version(number, state=state)
+            entry.code = code
+            versions.append(Version("m", entry, LINKS if state == State.AVAILABLE else []))
+        catalog = Catalog([Model("m", versions, {})], before=catalog)
+    with pytest.raises(ServingError) as error:
+        catalog.resolve(LATEST)
+    return error.value.code
+
+
+SERVED, LOST, BARRED = (State.AVAILABLE, 0), (State.START, 0), (State.END, int(Code.INTERNAL))
+LOADING, UNLOADING, END = (State.LOADING, 0), (State.UNLOADING, 0), (State.END, 0)
+
+
+def test_while_a_good_version_takes_the_place_of_one_that_is_barred() -> None:
+    barred = {1: LOST, 2: BARRED}
+    assert said({1: END, 2: SERVED}, {1: END, 2: LOST}, barred) == Code.UNAVAILABLE
+    assert said({1: END, 2: SERVED}, barred, {1: LOADING, 2: BARRED}) == Code.UNAVAILABLE
+    assert said({1: END, 2: SERVED}, barred, {1: END, 2: BARRED}) == Code.NOT_FOUND
+    # Not after an unloading in order, nor when nothing was served before.
+    assert said({1: SERVED}, {1: UNLOADING, 2: LOST}, {1: END, 2: LOADING}) == Code.NOT_FOUND
+    assert said({1: LOADING, 2: LOADING}, {1: LOADING, 2: BARRED}) == Code.NOT_FOUND
+
+
 def test_it_is_served_again() -> None:
     assert follow([State.AVAILABLE, State.START, State.LOADING, State.AVAILABLE]).resolve(LATEST).version == 1
 

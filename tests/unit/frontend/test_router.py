@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from frontend import router as router_module
+from frontend import stranded
 from frontend.call import Call
 from frontend.router import Router
 from protos import messages
@@ -32,7 +33,7 @@ from protos.messages import (
 from protos.metrics import CANCELLED, EXPIRED, REQUEST_COUNT
 from protos.tensor_view import Target
 from tests import loops
-from tests.catalogs import model, signature_map, snapshot, version, worker
+from tests.catalogs import ended, model, signature_map, snapshot, version, worker
 
 LATEST = Target("m", None, None, "")
 SMALL = Tensor(1, (1,), b"abcd")
@@ -102,7 +103,8 @@ class FakeWorker:
 class Bench:
     """A router with so many fake workers, all with version 1 of model m."""
 
-    def __init__(self, folder: Path, workers: int, *, max_outstanding: int = 1_000) -> None:
+    def __init__(self, folder: Path, workers: int, *, max_outstanding: int = 1_000, watched: bool = False) -> None:
+        self.watched = watched
         self.channel = Channel()
         self.folder = folder
         self.workers = [FakeWorker(self.channel, f"ipc://{folder}/{i}") for i in range(workers)]
@@ -111,12 +113,18 @@ class Bench:
         )
         self.epoch = 0
 
-    def show(self, *models: messages.ModelEntry, without: tuple[int, ...] = ()) -> None:
+    def show(
+        self,
+        *models: messages.ModelEntry,
+        without: tuple[int, ...] = (),
+        ended: tuple[messages.EndedWorker, ...] = (),
+    ) -> None:
         """Broadcast the workers (less some) with `models`, or with version 1 of m on each of them."""
         self.epoch += 1
         present = [i for i in range(len(self.workers)) if i not in without]
-        entries = [worker(i, self.workers[i].endpoint) for i in present]
-        self.router.update(snapshot(entries, *(models or (model("m", version(1, workers=present)),)), epoch=self.epoch))
+        entries = [worker(i, self.workers[i].endpoint, watched=self.watched) for i in present]
+        models = models or (model("m", version(1, workers=present)),)
+        self.router.update(snapshot(entries, *models, epoch=self.epoch, ended=ended))
 
     def submit(self, target: Target = LATEST, inputs: list[Tensor] | None = None, timeout_s: float = 0.0) -> Recorded:
         call = Recorded(target, inputs or [SMALL], timeout_s=timeout_s)
@@ -138,9 +146,9 @@ class Bench:
 Scene = Callable[[Bench], Coroutine[Any, Any, None]]
 
 
-def play(folder: Path, scene: Scene, *, workers: int = 1, max_outstanding: int = 1_000) -> None:
+def play(folder: Path, scene: Scene, *, workers: int = 1, max_outstanding: int = 1_000, watched: bool = False) -> None:
     async def main() -> None:
-        bench = Bench(folder, workers, max_outstanding=max_outstanding)
+        bench = Bench(folder, workers, max_outstanding=max_outstanding, watched=watched)
         bench.show()
         try:
             await scene(bench)
@@ -267,6 +275,27 @@ def test_only_workers_that_have_the_version(tmp_path: Path) -> None:
     play(tmp_path, scene, workers=2)
 
 
+def test_a_worker_that_answers_nothing_gets_less(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        late = bench.submit(timeout_s=0.02)
+        await bench.received(1, 0)
+        await loops.until(lambda: late.ends)
+        assert late.code == Code.DEADLINE_EXCEEDED
+        # One after the other, while both have nothing to do as far as one can see from here.
+        for count in (1, 2, 3):
+            call = bench.submit()
+            bench.workers[1].answer((await bench.received(count, 1))[-1])
+            await loops.until(lambda call=call: call.ends)
+        # Until it answers again.
+        bench.submit(), bench.submit()
+        bench.workers[0].answer((await bench.received(2, 0))[-1])
+        await loops.until(lambda: bench.router.outstanding == 1)
+        bench.submit()
+        assert len(await bench.received(3, 0)) == 3
+
+    play(tmp_path, scene, workers=2)
+
+
 def test_a_lost_worker_costs_one_retry(tmp_path: Path) -> None:
     async def scene(bench: Bench) -> None:
         calls = [bench.submit(inputs=[BIG]) for _ in range(4)]
@@ -316,6 +345,112 @@ def test_a_worker_that_comes_back_to_its_place_is_used_again(tmp_path: Path) -> 
         assert lost.tensors
 
     play(tmp_path, scene)
+
+
+M, N = Target("m", None, None, ""), Target("n", None, None, "")
+
+
+def both_models(*workers: int) -> list[messages.ModelEntry]:
+    return [model(name, version(1, workers=workers)) for name in ("m", "n")]
+
+
+async def stranded_calls(bench: Bench) -> tuple[Recorded, Recorded]:
+    """Calls for `m` and `n` that worker 0 has, whose connection has broken."""
+    bench.show(*both_models(0))
+    await loops.until(lambda: bench.router.connected_workers == 2)
+    calls = bench.submit(M), bench.submit(N)
+    await bench.received(2, 0)
+    bench.show(*both_models(0, 1))
+    bench.workers[0].kill()
+    await loops.until(lambda: bench.router.connected_workers == 1)
+    return calls
+
+
+@pytest.mark.parametrize("broken_first", [True, False])
+def test_what_may_have_ended_a_worker_goes_to_no_other(tmp_path: Path, broken_first: bool) -> None:
+    async def scene(bench: Bench) -> None:
+        if broken_first:
+            bad, good = await stranded_calls(bench)
+        else:
+            bench.show(*both_models(0))
+            await loops.until(lambda: bench.router.connected_workers == 2)
+            bad, good = bench.submit(M), bench.submit(N)
+            await bench.received(2, 0)
+        # That it is gone is known a moment before why.
+        bench.show(*both_models(1), without=(0,))
+        assert not bad.ends and bench.router.outstanding == 2
+        bench.show(*both_models(1), without=(0,), ended=(ended(7, ("n", 1)), ended(0, ("m", 1))))
+        assert bad.error is not None and bad.error.code == Code.UNAVAILABLE
+        text = "worker-0 crashed while it ran servable {name: m version: 1}: the request may be why"
+        assert bad.error.message == f"{text}, and is not tried again"
+        (request,) = await bench.received(1, 1)
+        assert request.model == "n"
+        bench.workers[1].answer(request)
+        await loops.until(lambda: good.ends)
+        assert good.tensors == [SMALL]
+        # Later requests for the version are welcome.
+        bench.submit(M)
+        assert [request.model for request in await bench.received(2, 1)] == ["n", "m"]
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_a_worker_that_was_killed_costs_nobody_a_request(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        calls = await stranded_calls(bench)
+        bench.show(*both_models(1), without=(0,), ended=(ended(0),))
+        for request in await bench.received(2, 1):
+            bench.workers[1].answer(request)
+        await loops.until(lambda: all(call.ends for call in calls))
+        assert [call.tensors for call in calls] == [[SMALL]] * 2
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_without_news_of_its_end_requests_of_a_lost_worker_wait_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stranded, "_VERDICT_S", 0.05)
+
+    async def scene(bench: Bench) -> None:
+        await stranded_calls(bench)
+        assert {request.model for request in await bench.received(2, 1)} == {"m", "n"}
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_whoever_leaves_while_the_end_of_a_worker_is_waited_for_is_not_answered(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        calls = await stranded_calls(bench)
+        for call in calls:
+            bench.router.cancel(call)
+        bench.show(*both_models(1), without=(0,), ended=(ended(0, ("m", 1)),))
+        assert (bench.router.outstanding, [call.ends for call in calls]) == (0, [0, 0])
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_closing_ends_what_waits_for_news(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        calls = await stranded_calls(bench)
+        bench.router.cancel(calls[0])
+        bench.router.close()
+        assert [call.code for call in calls] == [None, Code.UNAVAILABLE]
+        assert bench.router.outstanding == 0
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_what_never_reached_a_worker_did_not_end_it(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        await stranded_calls(bench)
+        bench.show(*both_models(0))
+        late = bench.submit(M)  # to the dead one, while the connection is tried again
+        bench.show(*both_models(1), without=(0,), ended=(ended(0, ("m", 1)),))
+        assert [request.model for request in await bench.received(2, 1)].count("m") == 1
+        assert not late.ends
+
+    play(tmp_path, scene, workers=2, watched=True)
 
 
 def test_a_second_loss_is_the_end(tmp_path: Path) -> None:
