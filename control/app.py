@@ -42,8 +42,8 @@ from control.threads import ThreadPool
 from control.watch import look
 from control.watcher import Watcher
 from protos.channel import Channel, Curve
+from protos.configs import FrontendConfig
 from protos.errors import Code, ServingError, invalid_argument
-from protos.messages import FrontendConfig
 from protos.public import ModelServerConfig
 from protos.text import read_text_file
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from protos.messages import GrpcConfig
+from protos.configs import GrpcConfig
 
 _INT_MAX = (1 << 31) - 1
 _INTEGER = re.compile(r"\s*[-+]?[0-9]{1,20}\s*")

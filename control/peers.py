@@ -16,9 +16,9 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from control.log import LOGGER
+from protos.configs import FrontendConfig, WorkerConfig
 from protos.messages import (
     PROTOCOL_VERSION,
-    FrontendConfig,
     FrontendReport,
     Heartbeat,
     Hello,
@@ -30,7 +30,6 @@ from protos.messages import (
     Stop,
     ToControl,
     Welcome,
-    WorkerConfig,
     WorkerReport,
 )
 

@@ -26,20 +26,19 @@ from control.ports import Ports
 from control.readiness import InitialLoad, Reloads
 from control.scrapes import Scrapes
 from control.server import Send
+from protos.configs import FrontendConfig, WorkerConfig
 from protos.errors import ServingError, invalid_argument
 from protos.messages import (
     Catalog,
     Desired,
     DesiredServable,
     EndedWorker,
-    FrontendConfig,
     FrontendReport,
     MetricsReport,
     ModelEntry,
     ReloadReply,
     ReloadRequest,
     ScrapeRequest,
-    WorkerConfig,
     WorkerEntry,
     WorkerReport,
 )

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from control.log import LOGGER, bare
+from protos.configs import FrontendConfig
 from protos.errors import invalid_argument
-from protos.messages import FrontendConfig, FrontendReport
+from protos.messages import FrontendReport
 
 
 class Ports:

@@ -16,8 +16,8 @@ from control.options import FLAGS, Options, schedulable_cpus, unavailable_flags_
 from control.tls import check_endpoint_for_keys, read_tls
 from control.transition import Transition
 from protos.batching_rules import batching_config
+from protos.configs import BatchingConfig, FrontendConfig, TlsConfig, WorkerConfig
 from protos.errors import Code, ServingError, invalid_argument
-from protos.messages import BatchingConfig, FrontendConfig, TlsConfig, WorkerConfig
 from protos.public import BatchingParameters, ConfigProto, ModelServerConfig, MonitoringConfig
 from protos.text import read_text_file
 

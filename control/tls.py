@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from protos.configs import TlsConfig
 from protos.errors import ServingError, invalid_argument
-from protos.messages import TlsConfig
 from protos.public import SSLConfig
 from protos.text import read_text_file
 from protos.tls import server_context

@@ -16,7 +16,7 @@ import httptools
 
 from frontend.connections import Connections
 from frontend.exchange import KEPT_FIELDS, Exchange
-from protos.messages import FrontendConfig
+from protos.configs import FrontendConfig
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

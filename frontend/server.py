@@ -23,11 +23,11 @@ from frontend.router import Router
 from frontend.scrapes import Scrapes
 from protos import metrics
 from protos.channel import ENV_BULK, ENV_BULK_BIND, Channel, Frames, LoopReader
+from protos.configs import FrontendConfig
 from protos.errors import Code, ServingError
 from protos.messages import (
     PROTOCOL_VERSION,
     Catalog,
-    FrontendConfig,
     FrontendReport,
     Heartbeat,
     Hello,

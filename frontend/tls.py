@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from frontend.connections import Connections
-from protos.messages import FrontendConfig, TlsConfig
+from protos.configs import FrontendConfig, TlsConfig
 from protos.tls import server_context
 
 log = logging.getLogger("tensormux.frontend")

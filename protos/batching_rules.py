@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from protos.configs import BatchingConfig
 from protos.errors import invalid_argument
-from protos.messages import BatchingConfig
 from protos.public import BatchingParameters
 
 _DEFAULT_MAX_BATCH_SIZE = 1000

@@ -12,8 +12,8 @@ import os
 import ssl
 from collections.abc import Iterator, Sequence
 
+from protos.configs import TlsConfig
 from protos.errors import ServingError, invalid_argument
-from protos.messages import TlsConfig
 
 # What OpenSSL says of a pair that is none; the last one when they are of two kinds (RSA, EC).
 _MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")

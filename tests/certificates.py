@@ -10,7 +10,7 @@ from pathlib import Path
 import trustme
 from google.protobuf import text_format
 
-from protos.messages import TlsConfig
+from protos.configs import TlsConfig
 from protos.public import SSLConfig
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from frontend.connections import Connections
 from frontend.listeners import Listener, listen
 from frontend.tls import tls_door
-from protos.messages import FrontendConfig
+from protos.configs import FrontendConfig
 from tests import loops
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from frontend.grpc.services import methods
 from frontend.router import Router
 from protos import messages
 from protos.channel import Channel
-from protos.messages import FrontendConfig
+from protos.configs import FrontendConfig
 from tests.catalogs import worker
 from tests.doors import Doors
 

@@ -13,9 +13,10 @@ from time import monotonic_ns
 from typing import Any
 
 from protos import public
+from protos.configs import BatchingConfig
 from protos.dtypes import DT_STRING, DTYPES
 from protos.errors import invalid_argument
-from protos.messages import BatchingConfig, Tensor
+from protos.messages import Tensor
 from workers.status import as_serving_error
 from workers.warm_run import GivenUp
 

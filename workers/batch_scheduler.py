@@ -9,8 +9,8 @@ import heapq
 from collections import deque
 from collections.abc import Hashable
 
+from protos.configs import BatchingConfig
 from protos.errors import Code, ServingError, invalid_argument
-from protos.messages import BatchingConfig
 from workers.batching import Batch, BatchQueue, Dropped
 from workers.task import Task
 

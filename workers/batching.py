@@ -20,8 +20,8 @@ import sys
 from collections import deque
 from collections.abc import Hashable
 
+from protos.configs import BatchingConfig
 from protos.errors import Code, ServingError, invalid_argument
-from protos.messages import BatchingConfig
 from workers.merge import shape_class
 from workers.task import Task, cut
 

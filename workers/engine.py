@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from protos.arena import ArenaReader
+from protos.configs import WorkerConfig
 from protos.errors import Code, ServingError
-from protos.messages import CODE_GONE, CODE_NO_ARENA, Infer, InferBatch, Reply, WorkerConfig
+from protos.messages import CODE_GONE, CODE_NO_ARENA, Infer, InferBatch, Reply
 from protos.metrics import Histogram
 from workers.batch_run import run_batch
 from workers.batch_scheduler import BatchScheduler, QueueTable

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from protos.batching_rules import check_batching
+from protos.configs import WorkerConfig
 from protos.errors import ServingError
 from protos.heap import give_back_own_heap
-from protos.messages import WorkerConfig
 from workers import flight, tflite, warmup
 from workers import servable as servables
 from workers.servable import Servable

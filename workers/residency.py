@@ -12,8 +12,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from protos.configs import WorkerConfig
 from protos.errors import Code, ServingError
-from protos.messages import DesiredServable, ServableReport, State, WorkerConfig
+from protos.messages import DesiredServable, ServableReport, State
 from workers import loading
 from workers.batch_scheduler import QueueTable
 from workers.housekeeping import Housekeeping

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import Any
 
+from protos.configs import BatchingConfig
 from protos.errors import Code, ServingError
-from protos.messages import BatchingConfig, Tensor
+from protos.messages import Tensor
 from workers.batch_run import run_batch
 from workers.batch_scheduler import BatchScheduler
 from workers.batching import BatchQueue

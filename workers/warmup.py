@@ -20,10 +20,11 @@ from google.protobuf.message import DecodeError, Message
 from tensorflow.python.lib.io import _pywrap_record_io
 
 from protos import binding, joint_inference, public
+from protos.configs import WorkerConfig
 from protos.errors import Code, ServingError, invalid_argument
 from protos.examples import serialized_examples, string_tensor
 from protos.inference_methods import CLASSIFY, REGRESS, Method
-from protos.messages import SIGNATURE_SEPARATOR, Tensor, WorkerConfig
+from protos.messages import SIGNATURE_SEPARATOR, Tensor
 from protos.signature import DEFAULT_SIGNATURE, Signature, read_signatures
 from protos.tensor_view import parse_predict_request
 from workers import auto_warmup

@@ -20,6 +20,7 @@ import msgspec
 import zmq
 
 from protos.channel import Channel, has_message
+from protos.configs import WorkerConfig
 from protos.errors import Code, ServingError
 from protos.messages import (
     PROTOCOL_VERSION,
@@ -37,7 +38,6 @@ from protos.messages import (
     Stop,
     ToPeer,
     Welcome,
-    WorkerConfig,
     WorkerReport,
 )
 from protos.process_metrics import private_memory_bytes

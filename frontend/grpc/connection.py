@@ -21,8 +21,8 @@ from frontend.grpc.keepalive import Keepalive, Verdict
 from frontend.grpc.stream import Handler, Stream
 from frontend.grpc.streaming import StreamingCall, StreamingMethod
 from frontend.http2 import NO_ERROR, ConnectionBroken, Headers, Http2
+from protos.configs import FrontendConfig
 from protos.errors import Code, ServingError
-from protos.messages import FrontendConfig
 
 log = logging.getLogger("tensormux.frontend")
 

@@ -13,8 +13,8 @@ from frontend.grpc.predict import Predict
 from frontend.grpc.stream import Handler
 from frontend.grpc.streaming import StreamingMethod
 from frontend.router import Router
+from protos.configs import FrontendConfig
 from protos.inference_methods import CLASSIFY, REGRESS
-from protos.messages import FrontendConfig
 from protos.pool import serialized_files
 
 

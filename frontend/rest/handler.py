@@ -19,9 +19,9 @@ from frontend.rest.replies import Replies
 from frontend.rest.urls import Kind
 from frontend.router import Router
 from frontend.scrapes import Scrape
+from protos.configs import FrontendConfig
 from protos.errors import Code, ServingError, invalid_argument
 from protos.inference_methods import CLASSIFY, REGRESS
-from protos.messages import FrontendConfig
 from protos.tensor_view import Target
 
 log = logging.getLogger("tensormux.frontend")

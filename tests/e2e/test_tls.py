@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import requests
 
-from protos.messages import TlsConfig
+from protos.configs import TlsConfig
 from tests import certificates
 from tests.e2e.clients import Grpc, raises
 from tests.e2e.server import Server, entry, eventually, started, write_config

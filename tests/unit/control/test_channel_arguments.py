@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from control import flags
 from control.channel_arguments import parse_channel_arguments
 from control.startup import Startup, prepare
-from protos.messages import GrpcConfig
+from protos.configs import GrpcConfig
 
 FLAG = "--grpc_channel_arguments"
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from control.peers import FRONTEND, WORKER, Peer, PeerTable
+from protos.configs import FrontendConfig, WorkerConfig
 from protos.messages import (
     PROTOCOL_VERSION,
     Desired,
-    FrontendConfig,
     FrontendReport,
     Heartbeat,
     Hello,
@@ -23,7 +23,6 @@ from protos.messages import (
     Stop,
     ToPeer,
     Welcome,
-    WorkerConfig,
     WorkerReport,
 )
 

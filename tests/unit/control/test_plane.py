@@ -15,6 +15,7 @@ from control.plane import FLUSH_SECONDS, Plane
 from control.storage import Discovery, Version
 from control.transition import Transition
 from control.watch import Sight
+from protos.configs import FrontendConfig, WorkerConfig
 from protos.errors import ServingError
 from protos.flight_record import UNKNOWN
 from protos.messages import (
@@ -22,7 +23,6 @@ from protos.messages import (
     Catalog,
     Desired,
     EndedWorker,
-    FrontendConfig,
     FrontendReport,
     Heartbeat,
     Hello,
@@ -32,7 +32,6 @@ from protos.messages import (
     ServableReport,
     State,
     ToPeer,
-    WorkerConfig,
     WorkerReport,
 )
 from protos.public import ModelServerConfig

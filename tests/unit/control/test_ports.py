@@ -10,9 +10,10 @@ import pytest
 
 from control.log import LOGGER
 from control.ports import Ports
+from protos.configs import FrontendConfig, TlsConfig
 from protos.errors import Code, ServingError
 from protos.logs import TensorFlowFormatter
-from protos.messages import FrontendConfig, FrontendReport, TlsConfig
+from protos.messages import FrontendReport
 
 OPEN = FrontendReport(epoch=1, grpc_open=True, unix_open=True, rest_open=True)
 

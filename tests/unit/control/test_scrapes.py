@@ -11,10 +11,10 @@ import pytest
 from control.manager import Manager
 from control.plane import Plane
 from control.scrapes import EVERY_SECONDS, LEAST_SECONDS, ROUND_SECONDS
+from protos.configs import FrontendConfig, WorkerConfig
 from protos.errors import ServingError
 from protos.messages import (
     PROTOCOL_VERSION,
-    FrontendConfig,
     Heartbeat,
     Hello,
     MetricsReport,
@@ -22,7 +22,6 @@ from protos.messages import (
     ScrapeReply,
     ScrapeRequest,
     ToPeer,
-    WorkerConfig,
 )
 from protos.metrics import PADDED_ROWS, REQUEST_COUNT, CellSnapshot
 from tests.unit.control.fake_loop import FakeLoop

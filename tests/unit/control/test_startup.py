@@ -8,8 +8,8 @@ from control.devices import Device
 from control.flags import parse
 from control.startup import Startup, prepare
 from control.transition import Transition
+from protos.configs import BatchingConfig, FrontendConfig, WorkerConfig
 from protos.errors import ServingError
-from protos.messages import BatchingConfig, FrontendConfig, WorkerConfig
 from protos.public import ConfigProto
 from tests.certificates import server_pair
 

@@ -12,8 +12,8 @@ import pytest
 from control.flags import parse
 from control.startup import Startup, prepare
 from protos.channel import Channel
+from protos.configs import TlsConfig
 from protos.errors import ServingError
-from protos.messages import TlsConfig
 from tests import certificates
 
 FLAGS = ("ssl_config_file", "rest_ssl_config_file")

@@ -22,8 +22,8 @@ from frontend.connections import Connections
 from frontend.grpc import wire
 from frontend.grpc.connection import GrpcConnection
 from frontend.grpc.stream import Stream
+from protos.configs import FrontendConfig
 from protos.errors import Code, invalid_argument
-from protos.messages import FrontendConfig
 from tests.doors import Doors
 from tests.http2_client import Client
 from tests.loops import wait_until

@@ -19,7 +19,7 @@ from frontend.grpc import wire
 from frontend.grpc.connection import GrpcConnection
 from frontend.grpc.keepalive import Keepalive, Verdict
 from frontend.grpc.stream import Stream
-from protos.messages import FrontendConfig, GrpcConfig
+from protos.configs import FrontendConfig, GrpcConfig
 from tests.doors import Doors
 from tests.http2_client import Client
 from tests.loops import wait_until

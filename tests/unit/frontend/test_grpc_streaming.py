@@ -19,8 +19,8 @@ from frontend.grpc import streaming, wire
 from frontend.grpc.connection import GrpcConnection
 from frontend.grpc.stream import Stream
 from frontend.grpc.streaming import StreamingCall, StreamingMethod
+from protos.configs import FrontendConfig, GrpcConfig
 from protos.errors import Code, invalid_argument
-from protos.messages import FrontendConfig, GrpcConfig
 from tests.doors import Doors
 from tests.http2_client import Client
 from tests.loops import wait_until

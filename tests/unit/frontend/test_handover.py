@@ -18,7 +18,7 @@ from frontend.connections import Connections
 from frontend.exchange import Exchange
 from frontend.handover import BULK_BYTES, Handover, Taker
 from frontend.http1 import HttpConnection
-from protos.messages import FrontendConfig
+from protos.configs import FrontendConfig
 from tests.doors import Doors, read_all
 from tests.loops import wait_until
 

@@ -16,7 +16,7 @@ from frontend.connections import Connections
 from frontend.exchange import Exchange
 from frontend.heads import Heads
 from frontend.http1 import HttpConnection
-from protos.messages import FrontendConfig
+from protos.configs import FrontendConfig
 
 PLAIN = b"POST /a HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nContent-Length: 3\r\n\r\n"
 

@@ -17,7 +17,7 @@ from frontend import connections as connections_module
 from frontend.connections import Connections
 from frontend.exchange import Exchange
 from frontend.http1 import HttpConnection
-from protos.messages import FrontendConfig
+from protos.configs import FrontendConfig
 from tests.doors import Doors, read_all
 from tests.loops import wait_until
 

@@ -15,8 +15,8 @@ from frontend.http2 import ConnectionBroken, Headers, Http2
 from frontend.rest.json_bulk import MIN_BULK_BYTES, read_bulk
 from frontend.rest.json_tensors import parse_predict
 from protos import dtypes
+from protos.configs import FrontendConfig
 from protos.errors import Code, ServingError
-from protos.messages import FrontendConfig
 from protos.signature import Signature
 from tests.doors import Doors, read_all
 

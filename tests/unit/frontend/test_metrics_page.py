@@ -17,8 +17,9 @@ from frontend.rest.json_encode import encode_error
 from frontend.router import Router
 from frontend.scrapes import MAX_WAITING, Scrapes
 from protos.channel import Channel
+from protos.configs import FrontendConfig
 from protos.errors import ServingError
-from protos.messages import FrontendConfig, ScrapeReply, ScrapeRequest
+from protos.messages import ScrapeReply, ScrapeRequest
 from protos.metrics import REQUEST_COUNT
 from tests import loops
 from tests.doors import Doors

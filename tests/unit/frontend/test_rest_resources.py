@@ -21,8 +21,9 @@ from frontend.rest.handler import RestHandler
 from frontend.rest.json_encode import encode_error
 from frontend.router import Router
 from protos.channel import Channel, Frames, LoopReader
+from protos.configs import FrontendConfig
 from protos.errors import ServingError
-from protos.messages import Catalog, FrontendConfig, State, VersionEntry
+from protos.messages import Catalog, State, VersionEntry
 from protos.metrics import REQUEST_COUNT, REQUEST_LATENCY
 from tests import loops
 from tests.catalogs import model, signature_map, snapshot, version, worker

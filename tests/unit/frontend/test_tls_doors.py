@@ -24,7 +24,7 @@ from frontend.exchange import Exchange
 from frontend.grpc.connection import GrpcConnection
 from frontend.grpc.stream import Stream
 from frontend.http1 import HttpConnection
-from protos.messages import FrontendConfig
+from protos.configs import FrontendConfig
 from tests import certificates
 from tests.doors import Doors, read_all
 from tests.loops import wait_until

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from protos.batching_rules import batching_config, check_batching
+from protos.configs import BatchingConfig
 from protos.errors import Code, ServingError
-from protos.messages import BatchingConfig
 from protos.public import BatchingParameters
 
 CPUS = 6

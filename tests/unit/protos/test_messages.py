@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from protos import messages as m
+from protos.configs import BatchingConfig, FrontendConfig, WorkerConfig
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,8 @@ def test_to_control(message: m.ToControl) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        m.Welcome(protocol=1, worker=m.WorkerConfig(batching=m.BatchingConfig(num_batch_threads=2))),
-        m.Welcome(protocol=1, frontend=m.FrontendConfig(grpc_port=1, idle_timeout_seconds=0.5)),
+        m.Welcome(protocol=1, worker=WorkerConfig(batching=BatchingConfig(num_batch_threads=2))),
+        m.Welcome(protocol=1, frontend=FrontendConfig(grpc_port=1, idle_timeout_seconds=0.5)),
         m.Rejected(reason="no"),
         m.Desired(epoch=1, servables=[m.DesiredServable(name="m", version=2, path="/models/m/2")]),
         m.Catalog(

@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from protos.configs import FrontendConfig, TlsConfig
 from protos.errors import Code, ServingError
-from protos.messages import FrontendConfig, TlsConfig, Welcome
+from protos.messages import Welcome
 from protos.tls import server_context
 from tests import certificates
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from protos.messages import WorkerConfig
+from protos.configs import WorkerConfig
 
 # Longer than anything here takes on a busy machine; what never comes fails a test then.
 PATIENCE_S = 30.0

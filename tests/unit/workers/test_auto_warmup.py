@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from protos import public
+from protos.configs import BatchingConfig, WorkerConfig
 from protos.dtypes import DT_FLOAT, DT_INT64, DT_STRING
 from protos.errors import Code, ServingError
-from protos.messages import BatchingConfig, Tensor, WorkerConfig
+from protos.messages import Tensor
 from tests.unit.workers.warmup_files import copy, predict
 from workers import auto_warmup, loading
 from workers.auto_warmup import MAX_ELEMENTS, MAX_SECONDS, made_up_inputs

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from protos.configs import BatchingConfig
 from protos.errors import Code, ServingError
-from protos.messages import BatchingConfig
 from workers.batch_scheduler import MAX_QUEUES, BatchScheduler, QueueTable
 from workers.batching import Batch, BatchQueue
 from workers.task import Task, settle

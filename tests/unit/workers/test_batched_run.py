@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protos.configs import BatchingConfig
 from protos.errors import Code, ServingError
-from protos.messages import BatchingConfig
 from workers.batch_scheduler import BatchScheduler
 from workers.batching import BatchQueue
 from workers.merge import check_inputs, merge, split, target_rows

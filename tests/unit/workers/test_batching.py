@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protos.configs import BatchingConfig
 from protos.errors import Code, ServingError
-from protos.messages import BatchingConfig
 from workers.batching import MAX_OPEN_BATCHES, BatchQueue, Dropped
 from workers.task import Task, settle
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protos.configs import BatchingConfig, WorkerConfig
 from protos.dtypes import DT_FLOAT, DT_STRING
 from protos.errors import Code
-from protos.messages import CODE_GONE, BatchingConfig, DesiredServable, Infer, Reply, State, Tensor, WorkerConfig
+from protos.messages import CODE_GONE, DesiredServable, Infer, Reply, State, Tensor
 from workers.engine import Outbox
 from workers.run_mode import Lane
 from workers.servable import Prepared

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protos.configs import BatchingConfig, WorkerConfig
 from protos.errors import ServingError
 from protos.flight_record import Recorder, create, path_of, read
-from protos.messages import SIGNATURE_SEPARATOR, BatchingConfig, DesiredServable, Infer, State, WorkerConfig
+from protos.messages import SIGNATURE_SEPARATOR, DesiredServable, Infer, State
 from workers import flight, loading, tflite, warmup
 from workers.engine import Outbox
 from workers.run_mode import Lane

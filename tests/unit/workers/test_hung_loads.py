@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from protos.configs import WorkerConfig
 from protos.errors import Code, ServingError
 from protos.heap import give_back_freed_memory
-from protos.messages import DesiredServable, State, WorkerConfig
+from protos.messages import DesiredServable, State
 from tests.loops import wait_until
 from workers import loading, servable
 from workers.sample_model import PREDICT, Signature, save

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 from protos.channel import ENV_BIND, ENV_CONTROL, ENV_NAME, Channel
+from protos.configs import BatchingConfig, WorkerConfig
 from protos.dtypes import DT_FLOAT
 from protos.errors import Code
 from protos.messages import (
     CODE_GONE,
     PROTOCOL_VERSION,
-    BatchingConfig,
     Desired,
     DesiredServable,
     Heartbeat,
@@ -39,7 +39,6 @@ from protos.messages import (
     Tensor,
     ToControl,
     Welcome,
-    WorkerConfig,
     WorkerReport,
 )
 from protos.orphan import ENV_PARENT_PID

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from protos.configs import BatchingConfig, WorkerConfig
 from protos.errors import Code, ServingError
-from protos.messages import BatchingConfig, DesiredServable, ServableReport, State, WorkerConfig
+from protos.messages import DesiredServable, ServableReport, State
 from workers import residency, servable
 from workers.residency import Resident
 

@@ -17,9 +17,9 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from protos import public
+from protos.configs import WorkerConfig
 from protos.dtypes import DT_BOOL, DT_FLOAT, DT_STRING, DTYPES
 from protos.errors import Code, ServingError
-from protos.messages import WorkerConfig
 from tests.models import DTYPE_NAMES
 from tests.reference import ctr, ctr_id, mlp
 from workers import loading, saved_model, servable

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from protos import public
+from protos.configs import WorkerConfig
 from protos.dtypes import DT_FLOAT, DT_STRING
 from protos.errors import Code, ServingError
-from protos.messages import SIGNATURE_SEPARATOR, DesiredServable, State, WorkerConfig
+from protos.messages import SIGNATURE_SEPARATOR, DesiredServable, State
 from tests.tflite_models import half_plus_two_signature, with_a_missing_operation, with_metadata, with_signatures
 from tests.unit.workers.conftest import PATIENCE_S, Parts
 from workers import tflite

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from protos import metrics, public
+from protos.configs import BatchingConfig, WorkerConfig
 from protos.errors import Code
-from protos.messages import BatchingConfig, DesiredServable, State, WorkerConfig
+from protos.messages import DesiredServable, State
 from protos.metrics import CellSnapshot
 from tests.unit.workers.warmup_files import classify, copy, example, multi_inference, predict, regress, write
 from workers import loading, warmup

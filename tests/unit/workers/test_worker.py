@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from protos.channel import Channel
+from protos.configs import WorkerConfig
 from protos.errors import Code, ServingError
-from protos.messages import PROTOCOL_VERSION, Welcome, WorkerConfig
+from protos.messages import PROTOCOL_VERSION, Welcome
 
 
 @pytest.fixture
