@@ -235,7 +235,7 @@ class Board:
         aspired = (self.aspired(name) | {fallback}) - barred.keys()
         workers = [self._workers[worker_id] for worker_id in self.worker_ids()]
         states = [(worker.entry.id, worker.states.get(name, {})) for worker in workers]
-        return [
+        entries = [
             sum_version(
                 version,
                 [(worker_id, known.get(version)) for worker_id, known in states],
@@ -245,3 +245,7 @@ class Board:
             )
             for version, ended in sorted(self._ended.get(name, {}).items(), reverse=True)
         ]
+        for entry in entries:
+            if entry.version in barred and entry.state == State.UNLOADING:
+                entry.code, entry.message = barred[entry.version].code, barred[entry.version].message
+        return entries

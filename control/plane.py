@@ -223,9 +223,9 @@ class Plane:
 
     def worker_ended(self, name: str, running: Collection[Key], *, evidence: bool) -> None:
         """The process of a worker that was started here is gone, after it has left; so it was running these."""
-        if self.stopping:
-            return
-        suspects = self.manager.worker_ended(name, running, now=self._loop.time(), evidence=evidence)
+        suspects: Collection[Key] = ()
+        if not self.stopping:
+            suspects = self.manager.worker_ended(name, running, now=self._loop.time(), evidence=evidence)
         incarnation = self._incarnations.pop(name, None)
         if incarnation is not None:
             self._ended.append(EndedWorker(incarnation=incarnation, suspects=sorted(suspects)))

@@ -115,7 +115,7 @@ class Model:
             old, new = before.versions[number], self.versions[number]
             was_served = old.state == State.AVAILABLE or old.lost
             new.lost = was_served and new.state in _COMING
-            failed |= was_served and new.state == State.END and new.code != 0
+            failed |= was_served and new.code != 0
         if self.latest is None and any(version.state in _COMING for version in self.versions.values()):
             self.awaited = before.awaited or failed or any(version.lost for version in self.versions.values())
 

@@ -88,6 +88,10 @@ class Link:
         """To be called after every send."""
         self._replies.poke()
 
+    def drain(self) -> None:
+        """Read the replies that have arrived."""
+        self._replies.drain()
+
     def close(self) -> None:
         """Drop the connection and everything that has not left."""
         if not self.closed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic_ns
 
 import msgspec
@@ -102,9 +102,11 @@ class Router:
         for incarnation, entry in present.items():
             if incarnation not in self._links:
                 self._links[incarnation] = self._connect(entry)
+            # A control that was started again numbers workers anew.
+            self._links[incarnation].entry = entry
         self._snapshot = snapshot
         self._rebuild()
-        self._stranded.update(snapshot.ended)
+        self._stranded.update(snapshot)
         for link in lost:
             self._give_up(link)
 
@@ -147,29 +149,41 @@ class Router:
             self._give_up(link)
 
     def _give_up(self, link: Link) -> None:
+        link.drain()
         log.warning("lost %s with %d requests outstanding", link.name, len(link.pending))
         link.close()
         pending, link.pending = link.pending, {}
-        calls = list(pending.values())
-        for call in calls:
+        self.outstanding -= len(pending)
+        unsent = {request.id for request in link.requests}
+        # What the worker cannot have seen is not why it ended, and what was lost before ends in any case.
+        free: list[Call] = []
+        stranded: list[Call] = []
+        for call in pending.values():
             call.link = None
-        self._stranded.add(link, calls)
+            (stranded if link.up and call.id not in unsent and not call.lost else free).append(call)
+        self._release(link, free, ())
+        self._stranded.add(link, stranded)
 
-    def _release(self, link: Link, calls: list[Call], suspects: Collection[Servable]) -> None:
+    def _release(self, link: Link, calls: Iterable[Call], suspects: Collection[Servable]) -> None:
         """Have requests that were lost with `link` end, or go to another worker."""
-        self.outstanding -= len(calls)
         for call in calls:
             if call.tries == _ABANDONED:
                 continue
-            version = call.route.version
-            if (version.model, version.version) in suspects:
-                text = f"{link.name} crashed while it ran servable {{name: {version.model} version: {version.version}}}"
-                call.fail(ServingError(Code.UNAVAILABLE, f"{text}: the request may be why, and is not tried again"))
-            elif call.lost:
-                call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost while it had the request"))
-            else:
-                call.lost = True
-                self._retry(call, f"{link.name} was lost, and no other worker has the model")
+            try:
+                self._go_on(link, call, suspects)
+            except Exception:  # one request's trouble is not the others'
+                log.exception("cannot go on with a request for %s", call.target)
+
+    def _go_on(self, link: Link, call: Call, suspects: Collection[Servable]) -> None:
+        version = call.route.version
+        if (version.model, version.version) in suspects:
+            text = f"{link.name} crashed while it ran servable {{name: {version.model} version: {version.version}}}"
+            call.fail(ServingError(Code.UNAVAILABLE, f"{text}: the request may be why, and is not tried again"))
+        elif call.lost:
+            call.fail(ServingError(Code.UNAVAILABLE, f"{link.name} was lost while it had the request"))
+        else:
+            call.lost = True
+            self._retry(call, f"{link.name} was lost, and no other worker has the model")
 
     def _retry(self, call: Call, otherwise: str) -> None:
         """Send a call again, to whichever worker has the same version now; UNAVAILABLE if none has."""
@@ -305,7 +319,8 @@ class Router:
             replies = self._decode(frames[0].buffer).replies
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.error("unreadable message from %s: %s", link.name, error)
-            self._on_connection(link, up=False)
+            if self._links.get(link.entry.incarnation) is link:  # and isn't being given up
+                self._on_connection(link, up=False)
             return
         link.unanswered = 0
         for reply in replies:
@@ -388,7 +403,12 @@ class Router:
                 self.metrics.expired(call.target.name)
                 self._drop(call)
                 call.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
-        self._sweeping = self.outstanding > 0
+        for call in self._stranded:
+            if 0 < call.deadline_ns <= now_ns and call.tries != _ABANDONED:
+                self.metrics.expired(call.target.name)
+                call.tries = _ABANDONED
+                call.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        self._sweeping = self.outstanding > 0 or bool(self._stranded)
         if self._sweeping:
             self._loop.call_later(_SWEEP_S if self.outstanding < _MANY else _SWEEP_MANY_S, self._sweep)
 
@@ -402,7 +422,6 @@ class Router:
                 call.link = None
                 call.fail(ServingError(Code.UNAVAILABLE, "the server is shutting down"))
         for call in self._stranded.close():
-            self.outstanding -= 1
             if call.tries != _ABANDONED:
                 call.fail(ServingError(Code.UNAVAILABLE, "the server is shutting down"))
         self._links.clear()

@@ -244,6 +244,11 @@ class LoopReader:
                 raise
         self.poke()
 
+    def drain(self) -> None:
+        """Read what has arrived now."""
+        while not self.closed and has_message(self._sock):
+            self._on_message(self._sock.recv_multipart(zmq.DONTWAIT, copy=False))
+
     def close(self) -> None:
         """Stop reading; the socket itself stays open."""
         if not self.closed:

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 _M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 # glibc takes no more than this for M_MMAP_THRESHOLD; larger blocks go back to the kernel when they are freed.
 _MMAP_THRESHOLD_BYTES = 32 << 20
@@ -22,6 +24,12 @@ _MMAP_THRESHOLD_BYTES = 32 << 20
 _TRIM_THRESHOLD_BYTES = 256 << 20
 _SMALL_TRIM_THRESHOLD_BYTES = 1 << 20
 _LOOK_BYTES = 128 << 10
+# What a heap grows by, and keeps free at its top. To grow it changes the map of the process's memory, for which it has
+# to wait for page faults of other threads: while a model is loaded that may be long.
+_TOP_PAD_BYTES = 4 << 20
+# Heaps that threads have for themselves before they share some. By default there are eight a CPU, and whoever serves
+# waits for a thread that loads a model and has its heap's lock while the kernel looks for memory.
+_HEAPS = 256
 
 
 def keep_freed_memory() -> None:
@@ -30,6 +38,8 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+        mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
+        mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 @contextmanager

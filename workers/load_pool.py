@@ -30,6 +30,7 @@ _CALLER = -1
 _lock = threading.Lock()
 # Numbers of the pools that loads have.
 _taken: set[int] = set()
+_leaves_room = False
 
 
 def with_pools(session_config: bytes, loads: int) -> bytes:
@@ -91,6 +92,30 @@ def start(session_config: bytes) -> None:
     _make(serving)
     if numbers:
         low_priority.run(_make, config)
+
+
+def leave_room() -> None:
+    """Keep the pools' threads, and those that they make, to half of the CPUs that the process may use from now on.
+
+    Priority is not enough for those that serve. The kernel zeroes memory that is new to the process, 2 MB at a time,
+    and where it doesn't preempt itself (PREEMPT_NONE) whoever wakes up on that CPU waits: a fraction of a millisecond,
+    but 4 and more on a virtual machine whose host has to find that memory first. They find another CPU then.
+
+    Python's threads of low priority may go everywhere: when one has the lock that all share, it must get on.
+    """
+    global _leaves_room
+    with contextlib.suppress(OSError, AttributeError):
+        process = os.getpid()
+        cpus = sorted(os.sched_getaffinity(process))
+        if _leaves_room or len(cpus) == 1:
+            return
+        _leaves_room = True
+        usual = os.getpriority(os.PRIO_PROCESS, process)
+        of_python = {thread.native_id for thread in threading.enumerate()}
+        for thread in set(map(int, os.listdir("/proc/self/task"))) - of_python:
+            with contextlib.suppress(OSError):  # it has ended
+                if os.getpriority(os.PRIO_PROCESS, thread) > usual:
+                    os.sched_setaffinity(thread, cpus[(len(cpus) + 1) // 2 :])
 
 
 def _make(config: Any) -> None:

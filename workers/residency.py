@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from protos.configs import WorkerConfig
 from protos.errors import Code, ServingError
 from protos.messages import DesiredServable, ServableReport, State
-from workers import loading
+from workers import load_pool, loading
 from workers.batch_scheduler import QueueTable
 from workers.housekeeping import Housekeeping
 from workers.loaders import Loaders
@@ -215,6 +215,7 @@ class Residency:
                 self.available[resident.key] = resident
                 log.info("Successfully loaded servable version %s", resident)
                 self._move(resident, State.AVAILABLE)
+                load_pool.leave_room()  # until now there was nobody to hold up
             else:
                 resident.error = _cancelled(resident)
                 resident.state = State.UNLOADING

@@ -162,8 +162,8 @@ def test_reports_of_unknown_workers_are_ignored() -> None:
         ([], END, Code.INTERNAL),
         ([None, None], END, Code.INTERNAL),
         # About to be unloaded: nobody is sent there any more.
-        ([AVAILABLE, None], UNLOADING, 0),
-        ([UNLOADING, END], UNLOADING, 0),
+        ([AVAILABLE, None], UNLOADING, Code.INTERNAL),
+        ([UNLOADING, END], UNLOADING, Code.INTERNAL),
         ([LOADING], LOADING, 0),
         ([END, CANCELLED], END, Code.INTERNAL),
     ],

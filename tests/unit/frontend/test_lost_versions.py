@@ -72,6 +72,9 @@ def test_while_a_good_version_takes_the_place_of_one_that_is_barred() -> None:
     assert said({1: END, 2: SERVED}, {1: END, 2: LOST}, barred) == Code.UNAVAILABLE
     assert said({1: END, 2: SERVED}, barred, {1: LOADING, 2: BARRED}) == Code.UNAVAILABLE
     assert said({1: END, 2: SERVED}, barred, {1: END, 2: BARRED}) == Code.NOT_FOUND
+    # With other workers, which have it still.
+    leaving = (State.UNLOADING, int(Code.INTERNAL))
+    assert said({1: END, 2: SERVED}, {1: LOST, 2: leaving}, barred, {1: LOADING, 2: BARRED}) == Code.UNAVAILABLE
     # Not after an unloading in order, nor when nothing was served before.
     assert said({1: SERVED}, {1: UNLOADING, 2: LOST}, {1: END, 2: LOADING}) == Code.NOT_FOUND
     assert said({1: LOADING, 2: LOADING}, {1: LOADING, 2: BARRED}) == Code.NOT_FOUND

@@ -378,7 +378,7 @@ def test_what_may_have_ended_a_worker_goes_to_no_other(tmp_path: Path, broken_fi
             await bench.received(2, 0)
         # That it is gone is known a moment before why.
         bench.show(*both_models(1), without=(0,))
-        assert not bad.ends and bench.router.outstanding == 2
+        assert not bad.ends and not good.ends
         bench.show(*both_models(1), without=(0,), ended=(ended(7, ("n", 1)), ended(0, ("m", 1))))
         assert bad.error is not None and bad.error.code == Code.UNAVAILABLE
         text = "worker-0 crashed while it ran servable {name: m version: 1}: the request may be why"
@@ -410,11 +410,92 @@ def test_a_worker_that_was_killed_costs_nobody_a_request(tmp_path: Path) -> None
 def test_without_news_of_its_end_requests_of_a_lost_worker_wait_only_so_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stranded, "_VERDICT_S", 0.05)
+    monkeypatch.setattr(stranded, "_BROKEN_S", 0.05)
 
     async def scene(bench: Bench) -> None:
         await stranded_calls(bench)
         assert {request.model for request in await bench.received(2, 1)} == {"m", "n"}
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_a_worker_that_control_has_taken_away_may_take_longer_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stranded, "_BROKEN_S", 0.05)
+    monkeypatch.setattr(stranded, "_ENDING_S", 0.5)
+
+    async def scene(bench: Bench) -> None:
+        began = monotonic_ns()
+        calls = await stranded_calls(bench)
+        bench.show(*both_models(1), without=(0,))
+        await loops.until(lambda: monotonic_ns() - began > 200_000_000)
+        assert not bench.workers[1].requests and not any(call.ends for call in calls)
+        assert {request.model for request in await bench.received(2, 1)} == {"m", "n"}
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_deadlines_pass_while_the_end_of_a_worker_is_waited_for(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        bench.show(*both_models(0))
+        await loops.until(lambda: bench.router.connected_workers == 2)
+        call = bench.submit(M, timeout_s=0.1)
+        await bench.received(1, 0)
+        bench.show(*both_models(1), without=(0,))
+        await loops.until(lambda: call.ends)
+        assert call.code == Code.DEADLINE_EXCEEDED
+        bench.show(*both_models(1), without=(0,), ended=(ended(0),))
+        assert (call.ends, bench.workers[1].requests) == (1, [])
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_an_answer_that_has_arrived_counts_though_its_worker_is_lost(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        await loops.until(lambda: bench.router.connected_workers == 1)
+        call = bench.submit()
+        (request,) = await bench.received(1)
+        (link,) = bench.router._links.values()
+        bench.workers[0].answer(request)
+        assert link.socket.poll(5_000)
+        bench.show(model("m", version(1, workers=[])), without=(0,), ended=(ended(0, ("m", 1)),))
+        assert call.tensors == [SMALL]
+
+    play(tmp_path, scene, watched=True)
+
+
+def test_what_has_not_left_did_not_end_the_worker(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        bench.show(*both_models(0))
+        await loops.until(lambda: bench.router.connected_workers == 2)
+        call = bench.submit(M)
+        bench.show(*both_models(1), without=(0,), ended=(ended(0, ("m", 1)),))
+        assert [request.model for request in await bench.received(1, 1)] == ["m"]
+        assert not call.ends
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_a_second_loss_is_waited_for_no_longer(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        calls = await stranded_calls(bench)
+        bench.show(*both_models(1), without=(0,), ended=(ended(0),))
+        await bench.received(2, 1)
+        bench.show(*both_models(), without=(0, 1))
+        assert [call.code for call in calls] == [Code.UNAVAILABLE] * 2
+
+    play(tmp_path, scene, workers=2, watched=True)
+
+
+def test_control_may_number_workers_anew(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        await loops.until(lambda: bench.router.connected_workers == 2)
+        entry = worker(0, bench.workers[0].endpoint)
+        entry.id = 7
+        bench.router.update(snapshot([entry], model("m", version(1, workers=[7])), epoch=99))
+        bench.submit()
+        await bench.received(1)
 
     play(tmp_path, scene, workers=2, watched=True)
 

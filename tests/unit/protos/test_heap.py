@@ -43,6 +43,31 @@ thread.start()
 thread.join()
 """
 
+# Threads have heaps of their own, even if there are more of them than the C library would give heaps to.
+_HEAPS_PROGRAM = """
+import ctypes, os, threading
+from protos import heap
+
+heap.keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+count = min(200, 8 * os.cpu_count() + 8)
+together = threading.Barrier(count)
+heaps = set()
+
+def use():
+    together.wait(30)
+    heaps.add(libc.malloc(2000) >> 26)  # they begin at multiples of 64 MiB
+    together.wait(30)
+
+threads = [threading.Thread(target=use) for _ in range(count)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(heaps), count)
+"""
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="about the GNU C library")
 @pytest.mark.parametrize(
@@ -62,3 +87,12 @@ def test_what_lies_between_is_given_back_by_a_trim() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert int(done.stdout) <= 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="about the GNU C library")
+def test_threads_do_not_share_heaps() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _HEAPS_PROGRAM], capture_output=True, text=True, timeout=60, check=True
+    )
+    heaps, threads = map(int, done.stdout.split())
+    assert heaps == threads

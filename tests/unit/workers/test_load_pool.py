@@ -21,10 +21,10 @@ THREADS = 3
 
 # Loads and runs a model in a process of its own: pools are the process's, and are made once.
 PROGRAM = """
-import collections, glob, json, os, sys, time
+import collections, glob, json, os, sys, threading, time
 from pathlib import Path
 import numpy as np
-from workers import load_pool, servable
+from workers import load_pool, low_priority, servable
 from workers.run_mode import Lane
 
 def threads():
@@ -52,7 +52,25 @@ used = ticks(ids) - used
 runs = [loaded.prepared("serving_default", ()).run(lane, [np.array([2.0], np.float32)])[0].tolist() for lane in Lane]
 loaded.close()
 wait_until(lambda: threads() == before)
-print(json.dumps([usual, sorted(collections.Counter(before.values()).items()), used, runs, threads() == before]))
+unchanged = threads() == before
+
+def keeps_lock():
+    ready.set()
+    done.wait(10)
+
+ready, done = threading.Event(), threading.Event()
+python = threading.Thread(target=low_priority.run, args=(keeps_lock,))
+python.start()
+ready.wait(10)
+every = len(os.sched_getaffinity(0))
+load_pool.leave_room()
+load_pool.leave_room()
+cpus = {id: len(os.sched_getaffinity(id)) for id in threads()}
+restricted = sorted(id for id, count in cpus.items() if count < every)
+done.set()
+python.join(10)
+room = [restricted == sorted(ids), every, min(cpus.values())]
+print(json.dumps([usual, sorted(collections.Counter(before.values()).items()), used, runs, unchanged, room]))
 """
 
 
@@ -121,10 +139,13 @@ def test_only_its_threads_have_low_priority_and_they_load(model_path: Callable[[
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    usual, threads, used, runs, unchanged = json.loads(done.stdout.splitlines()[-1])
+    usual, threads, used, runs, unchanged, (only_pools, every, half) = json.loads(done.stdout.splitlines()[-1])
     low = [min(19, usual + low_priority.NICENESS), True]
     assert [count for how, count in threads if how == low] == [THREADS]
     assert {tuple(how) for how, _ in threads} == {(usual, False), tuple(low)}
     assert used > 0
     assert runs == [[3.0]] * 3
     assert unchanged
+    # Once something is served, the pools' threads, and no others, keep to half of the CPUs.
+    assert half == max(1, every // 2)
+    assert only_pools == (every > 1)
