@@ -59,24 +59,29 @@ def median(values: Sequence[float]) -> float:
     return percentile(values, 0.5)
 
 
-def write_large(path: Path, megabytes: int, kind: str) -> None:
-    """Write a SavedModel with so many MiB of weights, in a file of variables or in the graph itself."""
+def write_large(path: Path, megabytes: int, kind: str, tensors: int) -> None:
+    """Write a SavedModel with so many MiB of weights in so many tensors, in a file of variables or in the graph itself.
+
+    TensorFlow reads several variables at the same time.
+    """
     import numpy as np
     import tensorflow as tf
 
     from workers.sample_model import PREDICT, Signature, save
 
     columns = 1024
-    rows = (megabytes << 20) // _BYTES_A_VALUE // columns
+    rows = (megabytes << 20) // _BYTES_A_VALUE // columns // tensors
+
+    def weights(number: int) -> Any:
+        if kind == "constants":
+            return tf.constant(np.random.default_rng(number).random((rows, columns), np.float32))
+        start = tf.compat.v1.random_uniform_initializer(seed=number)
+        return tf.compat.v1.get_variable(f"weights_{number}", [rows, columns], initializer=start, use_resource=True)
 
     def build() -> dict[str, Signature]:
         x = tf.compat.v1.placeholder(tf.int32, [None], name="x")
-        if kind == "constants":
-            weights = tf.constant(np.random.default_rng(0).random((rows, columns), np.float32))
-        else:
-            start = tf.compat.v1.random_uniform_initializer(seed=0)
-            weights = tf.compat.v1.get_variable("weights", [rows, columns], initializer=start, use_resource=True)
-        return {"serving_default": Signature(PREDICT, {"x": x}, {"y": tf.reduce_sum(tf.gather(weights, x), axis=1)})}
+        sums = [tf.reduce_sum(tf.gather(weights(number), x), axis=1) for number in range(tensors)]
+        return {"serving_default": Signature(PREDICT, {"x": x}, {"y": tf.add_n(sums)})}
 
     save(path, build)
 
@@ -157,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.loading", description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1000, help="of the large model (default 1000)")
     parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="where its weights are (default variables)")
+    parser.add_argument("--tensors", type=int, default=1, help="that they are in (default 1)")
     parser.add_argument("--repeat", type=int, default=5, help="loads (default 5)")
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second (default 200)")
     parser.add_argument("--seconds", type=float, default=4.0, help="measured before each load (default 4)")
@@ -170,12 +176,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.write is not None:
-        write_large(arguments.write, arguments.megabytes, arguments.kind)
+        write_large(arguments.write, arguments.megabytes, arguments.kind, arguments.tensors)
         return 0
     with tempfile.TemporaryDirectory(prefix="tensormux-bench-") as name:
         folder = Path(name)
         command = [sys.executable, "-m", "bench.loading", f"--write={folder / 'large' / '1'}"]
-        command += [f"--megabytes={arguments.megabytes}", f"--kind={arguments.kind}"]
+        command += [f"--megabytes={arguments.megabytes}", f"--kind={arguments.kind}", f"--tensors={arguments.tensors}"]
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
         try:
             subprocess.run(command, cwd=server.ROOT, env=environment, timeout=LOAD_SECONDS, check=True)
@@ -193,7 +199,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"nothing was measured: {error}", file=sys.stderr)
             return 1
     print(
-        f"{arguments.kind}, {arguments.megabytes} MiB, {arguments.repeat} loads of {result.load_seconds:.1f} s, "
+        f"{arguments.megabytes} MiB in {arguments.tensors} {arguments.kind}, "
+        f"{arguments.repeat} loads of {result.load_seconds:.1f} s, "
         f"{result.requests} requests meanwhile: p99 {result.loading_p99_ms:.2f} ms (worst {result.loading_worst_ms:.1f}"
         f" ms), usually {result.usual_p99_ms:.2f} ms; ratio {result.ratio:.2f}; yardstick {yardstick_ms():.1f} ms"
     )
