@@ -8,6 +8,7 @@ worker no longer has the version it is resolved again. Every request ends exactl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic_ns
@@ -19,11 +20,12 @@ from frontend.call import Call
 from frontend.catalog import Catalog, Model, Route, Version
 from frontend.link import Link
 from frontend.metrics import RequestMetrics
-from frontend.stranded import Servable, Stranded
+from frontend.stranded import Stranded
 from protos import messages
 from protos.arena import Arena
 from protos.channel import Channel, Frames
 from protos.errors import Code, ServingError
+from protos.flight_record import Servable
 from protos.messages import (
     CODE_GONE,
     CODE_NO_ARENA,
@@ -173,6 +175,8 @@ class Router:
                 self._go_on(link, call, suspects)
             except Exception:  # one request's trouble is not the others'
                 log.exception("cannot go on with a request for %s", call.target)
+                with contextlib.suppress(Exception):  # it may be this that fails
+                    call.fail(ServingError(Code.INTERNAL, "internal error"))
 
     def _go_on(self, link: Link, call: Call, suspects: Collection[Servable]) -> None:
         version = call.route.version
@@ -400,17 +404,18 @@ class Router:
         now_ns = monotonic_ns()
         for link in self._links.values():
             for call in [c for c in link.pending.values() if 0 < c.deadline_ns <= now_ns]:
-                self.metrics.expired(call.target.name)
-                self._drop(call)
-                call.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+                self._expire(call)
         for call in self._stranded:
             if 0 < call.deadline_ns <= now_ns and call.tries != _ABANDONED:
-                self.metrics.expired(call.target.name)
-                call.tries = _ABANDONED
-                call.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+                self._expire(call)
         self._sweeping = self.outstanding > 0 or bool(self._stranded)
         if self._sweeping:
             self._loop.call_later(_SWEEP_S if self.outstanding < _MANY else _SWEEP_MANY_S, self._sweep)
+
+    def _expire(self, call: Call) -> None:
+        self.metrics.expired(call.target.name)
+        self._drop(call)
+        call.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 
     def close(self) -> None:
         """Drop all links; what is still outstanding fails with UNAVAILABLE."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from frontend.call import Call
 from frontend.link import Link
+from protos.flight_record import Servable
 from protos.messages import Catalog
 
 # While control counts the worker as there, it may well live, and only the connection be broken.
@@ -19,7 +20,6 @@ _BROKEN_S = 0.5
 # Once control has taken it away, it ends or is being killed: the kernel may need a while for one with much memory.
 _ENDING_S = 10.0
 
-Servable = tuple[str, int]
 Release = Callable[[Link, Iterable[Call], Collection[Servable]], None]
 
 

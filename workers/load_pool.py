@@ -104,12 +104,14 @@ def leave_room() -> None:
     Python's threads of low priority may go everywhere: when one has the lock that all share, it must get on.
     """
     global _leaves_room
+    if _leaves_room:
+        return
+    _leaves_room = True
     with contextlib.suppress(OSError, AttributeError):
         process = os.getpid()
         cpus = sorted(os.sched_getaffinity(process))
-        if _leaves_room or len(cpus) == 1:
+        if len(cpus) == 1:
             return
-        _leaves_room = True
         usual = os.getpriority(os.PRIO_PROCESS, process)
         of_python = {thread.native_id for thread in threading.enumerate()}
         for thread in set(map(int, os.listdir("/proc/self/task"))) - of_python:
